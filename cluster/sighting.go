@@ -1,0 +1,86 @@
+package cluster
+
+import "time"
+
+// Outcome is how looking at a node ended.
+type Outcome uint8
+
+// The outcomes of a look. Connecting, which does not count as an answer, is
+// what is meant when nothing is said.
+const (
+	Connecting Outcome = iota
+	Answered
+	Failed
+)
+
+// Reason is the one word for why a node does not answer, or for what is wrong
+// with one that does. It is shown in status.json.
+type Reason string
+
+// The reasons. The first group keeps a node from answering; unwritable is said
+// of a master that answers but does not take its beat; the last are said by
+// this package of nodes that answer.
+const (
+	NoReason            Reason = ""
+	ReasonConnecting    Reason = "connecting"
+	ReasonRefused       Reason = "refused"
+	ReasonTimeout       Reason = "timeout"
+	ReasonUnreachable   Reason = "unreachable"
+	ReasonDisconnected  Reason = "disconnected"
+	ReasonDNS           Reason = "dns"
+	ReasonTLS           Reason = "tls"
+	ReasonStartingUp    Reason = "starting_up"
+	ReasonShuttingDown  Reason = "shutting_down"
+	ReasonNotAccepting  Reason = "not_accepting"
+	ReasonTooMany       Reason = "too_many_connections"
+	ReasonAuth          Reason = "auth"
+	ReasonMisconfigured Reason = "misconfigured"
+	ReasonBadAnswer     Reason = "bad_answer"
+	ReasonResources     Reason = "resources"
+
+	ReasonUnwritable Reason = "unwritable"
+
+	ReasonAlias    Reason = "alias"    // another name of a master already known
+	ReasonLag      Reason = "lag"      // lost because it lagged
+	ReasonUnproven Reason = "unproven" // answers, but has not shown that it is in sync
+)
+
+// Sighting is what one look at one node gave.
+type Sighting struct {
+	Outcome Outcome
+	// Reason says why the node failed; on a node that answered it is a
+	// warning, such as too_many_connections when only the kept connection
+	// still works.
+	Reason Reason
+	Error  string // the same for people, without passwords
+	// Slave is the answer of is_slave_statement. It and what follows mean
+	// something only if the node answered.
+	Slave   bool
+	Row     *Row // nil: answered, but there is no table or no row
+	Facts   Facts
+	Latency time.Duration
+}
+
+// BeatVerdict is how sending a beat ended.
+type BeatVerdict uint8
+
+// The verdicts of a beat. Unknown, which is what is meant when nothing is
+// said, may still have been written.
+const (
+	Unknown BeatVerdict = iota
+	Confirmed
+	Refused
+)
+
+// Beat is a row to be written on a master.
+type Beat struct {
+	Node Node
+	Row  Row
+}
+
+// BeatOutcome is what became of a beat.
+type BeatOutcome struct {
+	Verdict BeatVerdict
+	Reason  Reason
+	Error   string
+}

@@ -1,0 +1,102 @@
+package cluster
+
+import "time"
+
+// Snapshot is a copy of a State for everybody who does not own it. Its JSON is
+// that of the documented status object and a few keys more.
+type Snapshot struct {
+	Round       uint64            `json:"-"` // its number, from 1
+	Took        time.Duration     `json:"-"` // from the beginning of the look to the last beat's outcome
+	At          time.Time         `json:"-"` // when the round ended
+	Starting    bool              `json:"-"`
+	Clusters    []Cluster         `json:"clusters"`    // by id
+	Clusterless []Entry           `json:"clusterless"` // in configured order
+	Nodes       map[string]Detail `json:"nodes"`       // by host:port
+	Warnings    []Warning         `json:"warnings"`
+}
+
+// Cluster is one cluster as shown. Nodes stand in configured order.
+type Cluster struct {
+	ID        int       `json:"cluster_id"`
+	HasMaster bool      `json:"has_master"`
+	Master    *Entry    `json:"master"`
+	Slaves    []Entry   `json:"slaves"`
+	Lost      []Entry   `json:"lost"`
+	Name      string    `json:"cluster_name,omitempty"` // label, never part of the contract
+	Diagnosis Diagnosis `json:"diagnosis"`
+}
+
+// Entry is a node as the original plusmoin showed it.
+type Entry struct {
+	Host      string `json:"host"`
+	Port      int    `json:"port"`
+	ClusterID int    `json:"cluster_id"`
+	IsSlave   bool   `json:"is_slave"`
+	// MasterName is what the node's row says while it is a slave, "" for a
+	// master.
+	MasterName string `json:"master_name"`
+}
+
+// Place is where a node stands.
+type Place string
+
+// The places. A node is in exactly one.
+const (
+	Clusterless Place = "clusterless"
+	Master      Place = "master"
+	Slave       Place = "slave"
+	Lost        Place = "lost"
+)
+
+// Detail is all that is known of a node. A null was not to be known.
+type Detail struct {
+	State            Place     `json:"state"`
+	Since            time.Time `json:"since"` // when it came to this place
+	Suspect          bool      `json:"suspect"`
+	Lag              *float64  `json:"lag"`       // seconds
+	Timestamp        *float64  `json:"timestamp"` // of its row, seconds since 1970
+	Reason           *Reason   `json:"reason"`
+	Error            *string   `json:"error"`
+	LatencyMS        *float64  `json:"latency_ms"`
+	Timeline         *uint32   `json:"timeline"`
+	LSN              *string   `json:"lsn"`
+	SystemIdentifier *string   `json:"system_identifier"` // a string: it does not fit a JSON reader's number
+	ServerVersion    *int      `json:"server_version"`    // as server_version_num
+	Upstream         *string   `json:"upstream"`
+	ReplayPaused     Flag      `json:"replay_paused"`
+	SyncBlocked      Flag      `json:"sync_blocked"`
+	LagBytes         *int64    `json:"lag_bytes"` // written by the master, not yet replayed
+	ClusterName      string    `json:"cluster_name,omitempty"`
+}
+
+// Diagnosis is the one word for the health of a cluster.
+type Diagnosis string
+
+// The diagnoses.
+const (
+	OK                  Diagnosis = "ok"
+	DeadMaster          Diagnosis = "dead_master"        // unreachable, and no slave hears from it
+	UnreachableMaster   Diagnosis = "unreachable_master" // unreachable, but a slave hears from it
+	UnwritableMaster    Diagnosis = "unwritable_master"  // answers, but does not take its beat
+	DeadMasterAndSlaves Diagnosis = "dead_master_and_slaves"
+	NoSlavesInSync      Diagnosis = "no_slaves_in_sync"
+	SplitBrain          Diagnosis = "split_brain"      // another cluster has a master of the same system identifier
+	MonitorIsolated     Diagnosis = "monitor_isolated" // all nodes stopped answering in one round: the fault is probably here
+)
+
+// Warning is something an operator should mend though no node is down.
+type Warning struct {
+	Kind    WarningKind `json:"kind"`
+	Cluster int         `json:"cluster_id"` // NoCluster if it is about none
+	Node    string      `json:"node"`       // host:port
+	Text    string      `json:"text"`
+}
+
+// WarningKind is the name of a warning.
+type WarningKind string
+
+// The warnings.
+const (
+	SecondWriter WarningKind = "second_writer" // something else writes the heartbeat row of a master
+	ListedTwice  WarningKind = "listed_twice"  // one server is configured under two names
+)
