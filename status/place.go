@@ -1,0 +1,73 @@
+package status
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// place is a file that is only ever replaced as a whole: a temporary file
+// beside it is written and renamed. That has one fixed name, so that a killed
+// process leaves one at most, which the next write replaces. Nothing is synced:
+// after a crash of the machine nobody asks what a monitor knew before it.
+type place struct {
+	path, temp string
+	buffer     bytes.Buffer // reused: at thousands of nodes it has megabytes
+}
+
+func newPlace(path string) (*place, error) {
+	if path == "" {
+		return nil, errors.New("no path")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	// A rename replaces a symbolic link, not what it leads to: that is safe.
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink {
+		return nil, fmt.Errorf("%s is there and is no regular file", path)
+	}
+	dir, name := filepath.Split(path)
+	p := &place{path: path, temp: filepath.Join(dir, "."+name+".tmp")}
+	_ = os.Remove(p.temp) // write tries again, and says what is wrong
+	return p, nil
+}
+
+// write replaces the file by one that holds d. After an error the file is what
+// it was and there is no temporary file.
+func (p *place) write(d Document) (err error) {
+	p.buffer.Reset()
+	if err := d.encode(&p.buffer); err != nil {
+		return err
+	}
+	if err := os.Remove(p.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Whatever somebody may put there between the two, it is not followed.
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL | syscall.O_NOFOLLOW
+	f, err := os.OpenFile(p.temp, flags, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(p.temp)
+		}
+	}()
+	_, err = f.Write(p.buffer.Bytes())
+	if err == nil {
+		err = f.Chmod(0o644) // which no umask narrows
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(p.temp, p.path)
+}
