@@ -4,6 +4,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,7 +67,7 @@ func TestSampleIsComplete(t *testing.T) {
 	node, _ := nodes[0].section()
 	node.node(limits{})
 
-	keys := append(top.known, node.known...)
+	keys := slices.Concat(top.known, node.known)
 	for _, kind := range cluster.Kinds() {
 		keys = append(keys, string(kind))
 	}

@@ -1,0 +1,43 @@
+# Two commands are all a developer needs: make demo and make test. Both install
+# what is missing and say so.
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS = -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 30s
+
+.PHONY: build demo test vet lint unit bench fuzz clean
+
+build: ## bin/plusmoin, a static binary
+	@scripts/need go
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/plusmoin ./cmd/plusmoin
+
+demo: build ## the main job, on real PostgreSQL servers of its own
+	@scripts/need postgresql
+	bin/plusmoin demo
+
+test: vet lint unit ## what must be green
+
+vet:
+	@scripts/need go
+	$(GO) vet ./...
+
+lint:
+	@scripts/need go golangci-lint
+	bin/golangci-lint run ./...
+
+unit:
+	@scripts/need go postgresql
+	$(GO) test -race -shuffle=on -timeout 7m ./...
+
+bench: ## ratios against floors taken in the same run
+	@scripts/need go postgresql
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./cluster ./postgres
+
+fuzz: ## FUZZTIME for each target
+	@scripts/need go
+	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./config
+	$(GO) test -run '^$$' -fuzz FuzzRow -fuzztime $(FUZZTIME) ./postgres
+	$(GO) test -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZTIME) ./status
+
+clean:
+	rm -rf bin
