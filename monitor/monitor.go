@@ -1,0 +1,221 @@
+package monitor
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"plusmoin/cluster"
+)
+
+// Nodes looks at PostgreSQL servers and writes on them. Both methods return
+// within the timeout they keep themselves, whatever the servers do.
+type Nodes interface {
+	Look(context.Context, []cluster.Node) map[cluster.Node]cluster.Sighting
+	Beat(context.Context, []cluster.Beat) map[cluster.Node]cluster.BeatOutcome
+}
+
+// Listener is told of every round. What it does takes place between two
+// rounds, so it must return soon.
+type Listener interface {
+	Heard(cluster.Snapshot, []cluster.Event)
+}
+
+// Schedule says when the heartbeat after t is due.
+type Schedule interface {
+	Next(t time.Time) time.Time
+}
+
+// Settings are what a reload can change.
+type Settings struct {
+	Cluster   cluster.Config
+	Heartbeat Schedule
+	// Interval is the time between two heartbeats. Unsettled rounds come
+	// every Interval or every second, whichever is shorter.
+	Interval time.Duration
+	// LookTimeout is how long a look may take. One that took much longer was
+	// held up here and says nothing about the nodes.
+	LookTimeout time.Duration
+}
+
+// Monitor is the loop.
+type Monitor struct {
+	nodes     Nodes
+	settings  Settings
+	listeners []Listener
+	wake      <-chan struct{}
+	reloads   chan reload
+	log       *slog.Logger
+
+	started time.Time
+	state   cluster.State
+}
+
+// New returns a Monitor that tells listeners of each round in the order given.
+// A value on wake, which may be nil, lets the next round begin at once.
+func New(nodes Nodes, settings Settings, wake <-chan struct{}, log *slog.Logger, listeners ...Listener) *Monitor {
+	return &Monitor{
+		nodes: nodes, settings: settings, listeners: listeners,
+		wake: wake, reloads: make(chan reload), log: log,
+	}
+}
+
+// The pace of rounds that do not wait for the next heartbeat.
+const (
+	unsettledPace = time.Second
+	// wakePace is the least time between a round and one that a dropped
+	// connection asked for, so that a server which drops every connection
+	// does not keep the loop spinning.
+	wakePace = 100 * time.Millisecond
+	// heldUp is by how much a look may exceed its timeout before it counts
+	// as held up: the process was stopped, or its machine was.
+	heldUp = time.Second
+)
+
+// Run goes round until the context ends. It must be called once.
+func (m *Monitor) Run(ctx context.Context) error {
+	m.started = time.Now()
+	m.state = cluster.New(m.moment(m.started), m.settings.Cluster)
+	due := m.started
+	for {
+		begin := time.Now()
+		heartbeat := !begin.Before(due)
+		if heartbeat {
+			due = m.settings.Heartbeat.Next(begin)
+		}
+		if m.round(ctx, heartbeat); ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var err error
+		if due, err = m.rest(ctx, begin, due); err != nil {
+			return err
+		}
+	}
+}
+
+// reload is a request to the loop.
+type reload struct {
+	settings Settings
+	adopt    func() error
+	done     chan error
+}
+
+// Reload puts new settings in force between two rounds and returns when they
+// are. adopt is called by the loop just before, while nothing looks at the
+// nodes; if it returns an error nothing changes and Reload returns that.
+func (m *Monitor) Reload(ctx context.Context, settings Settings, adopt func() error) error {
+	r := reload{settings, adopt, make(chan error, 1)}
+	select {
+	case m.reloads <- r:
+		return <-r.done
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// rest waits for the next round, which begins at due or earlier, and returns
+// when the next heartbeat is due.
+func (m *Monitor) rest(ctx context.Context, begin, due time.Time) (time.Time, error) {
+	next := m.next(begin, due)
+	timer := time.NewTimer(time.Until(next))
+	defer timer.Stop()
+	wake := m.wake
+	for {
+		select {
+		case <-ctx.Done():
+			return due, ctx.Err()
+		case <-timer.C:
+			return due, nil
+		case <-wake:
+			wake = nil
+			timer.Reset(time.Until(earlier(next, begin.Add(wakePace))))
+		case r := <-m.reloads:
+			err := r.adopt()
+			if err == nil {
+				m.reconfigure(r.settings)
+				due = m.settings.Heartbeat.Next(begin)
+			}
+			r.done <- err
+			return due, nil
+		}
+	}
+}
+
+// next returns when the round after the one that began at begin is to begin.
+func (m *Monitor) next(begin, due time.Time) time.Time {
+	if !m.state.Unsettled(m.moment(time.Now())) {
+		return due
+	}
+	next := earlier(due, begin.Add(min(m.settings.Interval, unsettledPace)))
+	if down, ok := m.state.Deadline(); ok && m.started.Add(down).After(begin) {
+		next = earlier(next, m.started.Add(down))
+	}
+	return next
+}
+
+// round looks, decides, beats, decides and tells.
+func (m *Monitor) round(ctx context.Context, heartbeat bool) {
+	begin, seen := m.look(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	draft := m.state.Observe(m.moment(begin), seen)
+	var sent map[cluster.Node]cluster.BeatOutcome
+	if beats := draft.Beats(); len(beats) > 0 {
+		sent = m.nodes.Beat(ctx, beats)
+		if ctx.Err() != nil {
+			return
+		}
+	}
+	end := m.moment(time.Now())
+	state, events := draft.Settle(end, sent)
+	if heartbeat {
+		var pulse []cluster.Event
+		state, pulse = state.Heartbeat(end)
+		events = append(events, pulse...)
+	}
+	m.state = state
+	m.tell(events)
+}
+
+// look looks at every node. A look that was held up here is done again, once.
+func (m *Monitor) look(ctx context.Context) (time.Time, map[cluster.Node]cluster.Sighting) {
+	nodes := make([]cluster.Node, len(m.settings.Cluster.Nodes))
+	for i, n := range m.settings.Cluster.Nodes {
+		nodes[i] = n.Node
+	}
+	begin := time.Now()
+	seen := m.nodes.Look(ctx, nodes)
+	if took := time.Since(begin); took > m.settings.LookTimeout+heldUp {
+		m.log.Info("look was held up and is done again", "took", took)
+		begin = time.Now()
+		seen = m.nodes.Look(ctx, nodes)
+	}
+	return begin, seen
+}
+
+// reconfigure puts new settings in force and tells what they changed.
+func (m *Monitor) reconfigure(settings Settings) {
+	m.settings = settings
+	state, events := m.state.Reconfigure(m.moment(time.Now()), settings.Cluster)
+	m.state = state
+	m.tell(events)
+}
+
+func (m *Monitor) tell(events []cluster.Event) {
+	snapshot := m.state.Snapshot()
+	for _, l := range m.listeners {
+		l.Heard(snapshot, events)
+	}
+}
+
+func (m *Monitor) moment(t time.Time) cluster.Moment {
+	return cluster.Moment{Elapsed: t.Sub(m.started), Wall: t.Round(0)}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

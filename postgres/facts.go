@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"strconv"
+	"strings"
+
+	"plusmoin/cluster"
+)
+
+// decodeFacts reads a row of factsSQL into the facts that change. walTLI is the
+// timeline the receiver is on, 0 if that is not to be seen.
+func decodeFacts(row [][]byte) (facts cluster.Facts, walTLI uint32) {
+	slave := field(row, 0) == "t"
+	facts = cluster.Facts{
+		Timeline:     timelineOf(field(row, 1)),
+		LSN:          decodeLSN(field(row, 2)),
+		ReplayLSN:    decodeLSN(field(row, 3)),
+		ReplayPaused: decodeFlag(field(row, 4)),
+		SyncBlocked:  decodeFlag(field(row, 5)),
+	}
+	if !slave {
+		return facts, 0
+	}
+	facts.Receiver = decodeReceiver(row[6:])
+	return facts, uint32(integer(row, 8))
+}
+
+// decodeReceiver reads what begins with the pid. The role may see that and
+// nothing else, which is not the same as that there is no receiver.
+func decodeReceiver(row [][]byte) cluster.Receiver {
+	if field(row, 0) == "" {
+		return cluster.Receiver{Known: true}
+	}
+	if field(row, 1) == "" {
+		return cluster.Receiver{}
+	}
+	r := cluster.Receiver{
+		Known: true, Running: true,
+		Received: decodeLSN(field(row, 3)), LastMessage: integer(row, 4),
+	}
+	if host := field(row, 5); host != "" {
+		r.Upstream = cluster.Node{Host: host, Port: int(integer(row, 6))}.String()
+	}
+	return r
+}
+
+// timelineOf reads the timeline from the name of a WAL file; 0 if there is
+// none.
+func timelineOf(file string) uint32 {
+	if len(file) < 8 {
+		return 0
+	}
+	n, err := strconv.ParseUint(file[:8], 16, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
+func decodeLSN(text string) cluster.LSN {
+	high, low, _ := strings.Cut(text, "/")
+	h, err1 := strconv.ParseUint(high, 16, 32)
+	l, err2 := strconv.ParseUint(low, 16, 32)
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return cluster.LSN(h<<32 | l)
+}
+
+func decodeFlag(text string) cluster.Flag {
+	switch text {
+	case "t":
+		return cluster.Yes
+	case "f":
+		return cluster.No
+	}
+	return cluster.NotKnown
+}
+
+// decodeRole reads the answer of is_slave_statement.
+func decodeRole(r reply) (slave bool, err error) {
+	if len(r.rows) != 1 || len(r.rows[0]) != 1 || r.rows[0][0] == nil {
+		return false, wrong{cluster.ReasonBadAnswer, "is_slave_statement must give one row with one value that is not null"}
+	}
+	text := strings.ToLower(strings.TrimSpace(string(r.rows[0][0])))
+	switch text {
+	case "t", "true", "on", "yes", "y":
+		return true, nil
+	case "f", "false", "off", "no", "n":
+		return false, nil
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n != 0, nil
+	}
+	return false, wrong{cluster.ReasonBadAnswer, "is_slave_statement must give true or false"}
+}

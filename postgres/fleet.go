@@ -1,0 +1,150 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"plusmoin/cluster"
+)
+
+// Fleet is the nodes and the connections kept to them. Its methods are for one
+// goroutine, but for Dropped, whose channel anyone may wait on.
+type Fleet struct {
+	log      *slog.Logger
+	settings Settings
+	free     slots
+	dropped  chan struct{}
+	ships    map[cluster.Node]*ship
+	links    sync.WaitGroup
+}
+
+// Open returns a Fleet without nodes: Look is told them. It connects to
+// nothing. The error says what is wrong with the settings or with a file that
+// they name.
+func Open(s Settings, log *slog.Logger) (*Fleet, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("database settings: %w", err)
+	}
+	return &Fleet{
+		log: log, settings: s, free: make(slots, connectsAtOnce),
+		dropped: make(chan struct{}, 1), ships: map[cluster.Node]*ship{},
+	}, nil
+}
+
+// Reconfigure takes new settings into use for all connections, which are made
+// anew before the old ones are closed. Settings with an error change nothing.
+func (f *Fleet) Reconfigure(s Settings) error {
+	if err := s.check(); err != nil {
+		return fmt.Errorf("database settings: %w", err)
+	}
+	if s == f.settings {
+		return nil
+	}
+	f.settings = s
+	for _, ship := range f.ships {
+		select {
+		case <-ship.settled: // not yet taken, and out of date
+		default:
+		}
+		ship.settled <- s
+	}
+	return nil
+}
+
+// Dropped is sent to when a connection drops that was kept and idle: its server
+// or the way to it is probably gone. Many drops may give one signal.
+func (f *Fleet) Dropped() <-chan struct{} { return f.dropped }
+
+// Close closes all connections and waits for everything that f started.
+func (f *Fleet) Close() {
+	for n := range f.ships {
+		f.leave(n)
+	}
+	f.links.Wait()
+}
+
+// Look looks at nodes, all at once, and returns a sighting of each. It returns
+// when every node that did not fail the last time has its outcome, and at the
+// latest after QueryTimeout or when ctx ends. A node without an outcome by then
+// is Connecting, with the reason for which it failed last. One that failed the
+// last time is looked at as well; an answer that comes after the others' is not
+// in the map but makes the next Look wait for that node again.
+//
+// Connections to nodes that are no longer in the list are closed.
+func (f *Fleet) Look(ctx context.Context, nodes []cluster.Node) map[cluster.Node]cluster.Sighting {
+	began := time.Now()
+	f.muster(nodes)
+	for _, s := range f.ships {
+		s.ask()
+	}
+	seen := make(map[cluster.Node]cluster.Sighting, len(f.ships))
+	within, cancel := context.WithDeadline(ctx, began.Add(f.settings.QueryTimeout))
+	defer cancel()
+	for n, s := range f.ships {
+		if !s.failing {
+			seen[n] = s.await(within, ctx, f.settings.QueryTimeout)
+		}
+	}
+	for n, s := range f.ships {
+		if _, ok := seen[n]; !ok {
+			seen[n] = s.glance(began)
+		}
+	}
+	return seen
+}
+
+// muster makes f's nodes those of the list.
+func (f *Fleet) muster(nodes []cluster.Node) {
+	listed := make(map[cluster.Node]bool, len(nodes))
+	for _, n := range nodes {
+		listed[n] = true
+		if f.ships[n] == nil {
+			f.join(n)
+		}
+	}
+	for n := range f.ships {
+		if !listed[n] {
+			f.leave(n)
+		}
+	}
+}
+
+func (f *Fleet) join(n cluster.Node) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &ship{link: newLink(ctx, n, f.settings, f.free, f.dropped, f.log), cancel: cancel}
+	f.ships[n] = s
+	f.links.Go(s.run)
+}
+
+func (f *Fleet) leave(n cluster.Node) {
+	f.ships[n].cancel()
+	delete(f.ships, n)
+}
+
+// Beat sends beats, all at once and at most one a node, and returns what became
+// of each. It waits at most QueryTimeout. A node that Look was not told of, or
+// whose connection is gone, refuses its beat.
+func (f *Fleet) Beat(ctx context.Context, beats []cluster.Beat) map[cluster.Node]cluster.BeatOutcome {
+	outcomes := make(map[cluster.Node]cluster.BeatOutcome, len(beats))
+	within, cancel := context.WithTimeout(ctx, f.settings.QueryTimeout)
+	defer cancel()
+	for _, b := range beats {
+		s := f.ships[b.Node]
+		if s == nil {
+			outcomes[b.Node] = unsent(wrong{cluster.ReasonDisconnected, "no node of the last look"})
+			continue
+		}
+		if !s.askBeat(b.Row) {
+			outcomes[b.Node] = unsent(wrong{cluster.ReasonTimeout, "the last beat is still under way"})
+		}
+	}
+	for _, b := range beats {
+		if _, ok := outcomes[b.Node]; !ok {
+			outcomes[b.Node] = f.ships[b.Node].awaitBeat(within, ctx)
+		}
+	}
+	return outcomes
+}

@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"plusmoin/cluster"
+)
+
+// ship is what the fleet itself knows of a node.
+type ship struct {
+	*link
+	cancel  context.CancelFunc
+	looking bool  // a look was asked for and not answered
+	beating bool  // and a beat
+	failing bool  // it is not waited for
+	last    fault // why it failed last
+}
+
+// ask asks for a look unless one is still under way. An answer that came since
+// the last round is not used but shows that the node can be waited for.
+func (s *ship) ask() {
+	s.catchUp()
+	if !s.looking {
+		s.looking = true
+		s.looks <- struct{}{}
+	}
+}
+
+func (s *ship) catchUp() {
+	select {
+	case seen := <-s.sights:
+		s.take(seen)
+	default:
+	}
+	select {
+	case <-s.beaten:
+		s.beating = false
+	default:
+	}
+}
+
+// take notes the answer to a look.
+func (s *ship) take(seen sight) cluster.Sighting {
+	s.looking = false
+	s.failing = seen.Outcome != cluster.Answered
+	s.last = fault{}
+	if s.failing {
+		s.last = fault{seen.Reason, seen.Error}
+	}
+	return seen.Sighting
+}
+
+// await waits for the answer to a look until ctx ends. If the whole round was
+// cancelled, that says nothing of the node.
+func (s *ship) await(within, round context.Context, patience time.Duration) cluster.Sighting {
+	select {
+	case seen := <-s.sights:
+		return s.take(seen)
+	case <-within.Done():
+		s.failing = round.Err() == nil
+		if s.failing && s.asking.Load() {
+			return s.mute(patience)
+		}
+		return s.connecting()
+	}
+}
+
+// mute is the sighting of a node that was asked and has not answered, though
+// its own deadline may be a moment later.
+func (s *ship) mute(within time.Duration) cluster.Sighting {
+	sighting := silent(within)
+	s.last = fault{sighting.Reason, sighting.Error}
+	return sighting
+}
+
+// glance returns the answer of a node that is not waited for, if it is there
+// and from this round.
+func (s *ship) glance(began time.Time) cluster.Sighting {
+	select {
+	case seen := <-s.sights:
+		sighting := s.take(seen)
+		if seen.Outcome == cluster.Failed || !seen.began.Before(began) {
+			return sighting
+		}
+	default:
+	}
+	return s.connecting()
+}
+
+func (s *ship) connecting() cluster.Sighting {
+	reason := s.last.reason
+	if reason == cluster.NoReason {
+		reason = cluster.ReasonConnecting
+	}
+	return cluster.Sighting{Outcome: cluster.Connecting, Reason: reason, Error: s.last.text}
+}
+
+// askBeat asks for a beat and returns false if one is still under way.
+func (s *ship) askBeat(row cluster.Row) bool {
+	s.catchUp()
+	if s.beating {
+		return false
+	}
+	s.beating = true
+	s.beats <- row
+	return true
+}
+
+// awaitBeat waits for what becomes of a beat until ctx ends. A node that
+// refuses its beat still answers, and the next look waits for it; one that does
+// not say what became of it is not waited for.
+func (s *ship) awaitBeat(within, round context.Context) cluster.BeatOutcome {
+	outcome := cluster.BeatOutcome{Reason: cluster.ReasonTimeout, Error: "no answer to the beat in time"}
+	select {
+	case outcome = <-s.beaten:
+		s.beating = false
+	case <-within.Done():
+		if round.Err() != nil {
+			return cluster.BeatOutcome{Error: "the round was cancelled"}
+		}
+	}
+	if outcome.Verdict == cluster.Unknown {
+		s.failing, s.last = true, fault{outcome.Reason, outcome.Error}
+	}
+	return outcome
+}
