@@ -8,18 +8,18 @@ import (
 // Stamp is the time of a beat in microseconds since 1970, UTC.
 type Stamp int64
 
-// maxStamp keeps stamps so far from the end of their range that a base raised
-// above one still has millennia to grow.
+// maxStamp is what a row that is nonsense is taken for. Stamps raised above it
+// have millennia to grow before they are taken for nonsense themselves.
 const maxStamp = Stamp(math.MaxInt64 / 4)
 
 // StampOf returns the stamp that a row's tstamp (seconds) and tstamp_us
-// (microseconds, 0 to 999999) stand for. What lies outside the range a stamp
-// can have is moved to its ends.
+// (microseconds, 0 to 999999) stand for. What is before 1970 is taken for 1970,
+// and what is so far ahead that it is nonsense for one time far ahead.
 func StampOf(seconds int64, micros int) Stamp {
 	switch {
 	case seconds < 0:
 		return 0
-	case seconds > int64(maxStamp)/1e6:
+	case seconds > int64(maxStamp)/1e6*2:
 		return maxStamp
 	}
 	return Stamp(seconds*1e6 + int64(min(max(micros, 0), 999_999)))

@@ -1,0 +1,369 @@
+package cluster
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// opening is what is remembered only while the start has not settled. The rows
+// found then are claims: they say what was before this run.
+type opening struct {
+	looked    bool // every node has answered or was given up
+	claims    []claim
+	rows      map[string]Row // by node: as found, before any beat
+	firstBeat time.Duration  // none before it
+}
+
+// claim is what the rows say of one cluster id.
+type claim struct {
+	id     int
+	owner  string // the name that the newest row carries
+	newest Stamp
+	done   bool // the cluster exists, or cannot be had
+	tried  bool // masters that may take it have been tried
+	since  time.Duration
+}
+
+func (o *opening) clone() *opening {
+	c := *o
+	c.claims = slices.Clone(o.claims)
+	return &c
+}
+
+// claimOn returns the claim on an id, nil if no row carried it.
+func (o *opening) claimOn(id int) *claim {
+	for i := range o.claims {
+		if o.claims[i].id == id {
+			return &o.claims[i]
+		}
+	}
+	return nil
+}
+
+// finishLook ends the first look once every node has answered or failed for
+// fail_interval, and reads the claims.
+func (t *turn) finishLook() {
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		if !n.known && !n.failedFor(t.config.FailInterval, t.look) {
+			return
+		}
+	}
+	if first := Stamp((t.latest.Seconds() + 1) * 1e6); t.latest > 0 {
+		t.base = max(t.base, first)
+	}
+	t.start.looked = true
+	t.start.rows = map[string]Row{}
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		if n.row != nil && n.row.Cluster != NoCluster && n.row.Master != "" && n.row.Master != "-" {
+			t.start.rows[n.name] = *n.row
+			t.claim(n)
+		}
+	}
+	slices.SortFunc(t.start.claims, func(a, b claim) int { return a.id - b.id })
+	t.dropDoubleOwners()
+}
+
+// claim takes in one row. Of two equally new ones the one that stands on the
+// master it names counts.
+func (t *turn) claim(n *standing) {
+	row := n.row
+	t.take(row.Cluster)
+	c := t.start.claimOn(row.Cluster)
+	if c == nil {
+		t.start.claims = append(t.start.claims, claim{id: row.Cluster, owner: row.Master, newest: row.Stamp})
+		return
+	}
+	if row.Stamp > c.newest || row.Stamp == c.newest && row.Master == n.name {
+		c.owner, c.newest = row.Master, row.Stamp
+	}
+}
+
+// dropDoubleOwners leaves an owner named by several ids that of its own row or,
+// if that is none of them, the newest.
+func (t *turn) dropDoubleOwners() {
+	kept := map[string]int{}
+	for i, c := range t.start.claims {
+		j, twice := kept[c.owner]
+		if !twice || t.claimsBetter(c, t.start.claims[j]) {
+			kept[c.owner] = i
+		}
+	}
+	for i := range t.start.claims {
+		c := &t.start.claims[i]
+		c.done = kept[c.owner] != i
+	}
+}
+
+func (t *turn) claimsBetter(a, b claim) bool {
+	if own, ok := t.start.rows[a.owner]; ok && (own.Cluster == a.id || own.Cluster == b.id) {
+		return own.Cluster == a.id
+	}
+	return a.newest > b.newest
+}
+
+// ownsClaim says that the newest row of some cluster names the node.
+func (t *turn) ownsClaim(n *standing) bool {
+	if t.start == nil {
+		return false
+	}
+	return slices.ContainsFunc(t.start.claims, func(c claim) bool { return !c.done && c.owner == n.name })
+}
+
+// planClaims carries out the claims and returns the masters that are not to
+// found a cluster in this round.
+func (t *turn) planClaims() map[int]bool {
+	held := map[int]bool{}
+	owned := map[string]int{}
+	for i := range t.start.claims {
+		c := &t.start.claims[i]
+		if c.done {
+			continue
+		}
+		t.planClaim(c)
+		if !c.done {
+			owned[c.owner] = c.id
+		}
+	}
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		row, ok := t.start.rows[n.name]
+		if _, open := owned[row.Master]; ok && open && row.Master != n.name {
+			held[i] = true
+		}
+		if id, open := owned[n.name]; open && t.qualifies(n, t.start.claimOn(id)) {
+			held[i] = true
+		}
+	}
+	for _, e := range t.errands {
+		held[e.node] = true
+	}
+	return held
+}
+
+// planClaim gives the id to its owner, else to a master that was promoted from
+// it, else to its slaves.
+func (t *turn) planClaim(c *claim) {
+	if t.find(c.id) != nil {
+		c.done = true
+		return
+	}
+	owner := t.at(c.owner)
+	switch t.ownerStands(c, owner) {
+	case keeps:
+		t.send(toFound, owner, c.id)
+		return
+	case awaited:
+		return
+	}
+	if taker := t.taker(c, owner); taker != none {
+		if !c.tried {
+			c.tried, c.since = true, t.look
+		}
+		t.send(toFound, taker, c.id)
+		return
+	}
+	t.rebuild(c, owner)
+	c.done = true
+}
+
+// claimState is how the owner of a claim stands.
+type claimState uint8
+
+const (
+	out claimState = iota
+	keeps
+	awaited
+)
+
+func (t *turn) ownerStands(c *claim, owner int) claimState {
+	if owner == none {
+		return out
+	}
+	n := &t.nodes[owner]
+	givenUp := n.failing && t.look-n.failedAt >= t.config.FailInterval
+	switch {
+	case n.answersSlave(), n.member():
+		return out
+	case n.answersMaster() && t.qualifies(n, c) && !givenUp:
+		return keeps
+	case n.answersMaster(), n.failedFor(t.config.FailInterval, t.look):
+		return out
+	}
+	return awaited
+}
+
+// qualifies says that an owner's own row carries the id and is new enough for
+// it to keep it.
+func (t *turn) qualifies(n *standing, c *claim) bool {
+	row, ok := t.start.rows[n.name]
+	return ok && row.Cluster == c.id && c.newest.Sub(row.Stamp) <= t.config.MaxSyncDelay
+}
+
+// taker returns the master to be given the owner's id: one whose row, when it
+// was found, named the owner. When all have been tried in vain for
+// fail_interval there is none.
+func (t *turn) taker(c *claim, owner int) int {
+	best, fewest := none, math.MaxInt
+	for _, i := range t.promoted(c, owner) {
+		if !t.nodes[i].answersMaster() {
+			continue
+		}
+		fewest = min(fewest, t.nodes[i].tries)
+		if best == none || t.compareCandidates(i, best) < 0 {
+			best = i
+		}
+	}
+	if c.tried && fewest > 0 && t.look-c.since >= t.config.FailInterval {
+		return none
+	}
+	return best
+}
+
+// promoted returns the masters whose rows, when found, named the owner.
+func (t *turn) promoted(c *claim, owner int) []int {
+	var list []int
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		row, ok := t.start.rows[n.name]
+		if ok && i != owner && n.known && !n.slave && !n.member() && row.Cluster == c.id && row.Master == c.owner {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// rebuild makes the cluster from the slaves whose rows name its owner, without
+// a master: the newest of their rows is the reference. With no slaves there is
+// nothing to rebuild; the id stays with the master it was tried on.
+func (t *turn) rebuild(c *claim, owner int) {
+	var slaves []int
+	var ref Row
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		if n.known && n.slave && !n.member() && n.row != nil && n.row.Cluster == c.id && n.row.Master == c.owner {
+			slaves = append(slaves, i)
+			if n.row.Stamp > ref.Stamp {
+				ref = *n.row
+			}
+		}
+	}
+	if len(slaves) == 0 {
+		t.reserveForOne(c, owner)
+		return
+	}
+	t.found(group{id: c.id, master: none, last: c.owner, line: []string{c.owner}, ref: ref, rebuilt: true})
+	for _, i := range slaves {
+		n := &t.nodes[i]
+		place := Lost
+		if ref.Stamp.Sub(n.row.Stamp) <= n.RecoverSyncDelay {
+			place = Slave
+		}
+		t.put(i, place, c.id)
+		if g := t.find(c.id); g.system == 0 {
+			g.system = n.facts.SystemID
+		}
+	}
+	lost := t.promoted(c, owner)
+	if owner != none && !t.nodes[owner].answersSlave() {
+		if n := &t.nodes[owner]; !n.answers() || t.qualifies(n, c) {
+			lost = append(lost, owner)
+		}
+	}
+	for _, i := range lost {
+		if !t.nodes[i].member() {
+			t.put(i, Lost, c.id)
+		}
+	}
+}
+
+// reserveForOne leaves an id that several masters were tried for to the one
+// that has the best right to it.
+func (t *turn) reserveForOne(c *claim, owner int) {
+	heir := owner
+	for _, i := range t.promoted(c, owner) {
+		if heir == owner || t.compareCandidates(i, heir) < 0 {
+			heir = i
+		}
+	}
+	for i := range t.nodes {
+		if n := &t.nodes[i]; n.reserved == c.id && i != heir {
+			n.reserved, n.attempts = NoCluster, memory{}
+		}
+	}
+}
+
+// found makes a cluster. The beats that were sent to found it, by whomever,
+// are remembered as its own.
+func (t *turn) found(g group) *group {
+	var sent []beat
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		if n.reserved != g.id {
+			continue
+		}
+		sent = append(sent, n.attempts.old...)
+		sent = append(sent, n.attempts.recent...)
+		n.reserved, n.attempts = NoCluster, memory{}
+	}
+	slices.SortStableFunc(sent, func(a, b beat) int { return int(a.stamp - b.stamp) })
+	for _, b := range sent {
+		g.memory = g.memory.add(b, 0)
+	}
+	t.founded++
+	g.founded, g.changed = t.founded, t.end
+	t.take(g.id)
+	return t.insert(g)
+}
+
+// settleStart ends the start when every claim is carried out, every master has
+// been tried and every slave has shown whom it follows, or had its time to.
+func (t *turn) settleStart() {
+	if !t.start.looked || t.claimsOpen() {
+		return
+	}
+	waited := t.start.firstBeat == none || t.end-t.start.firstBeat >= t.config.MaxSyncDelay
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		if n.member() || !n.answers() {
+			continue
+		}
+		if n.slave && !waited || !n.slave && n.reserved == NoCluster && n.alias == none {
+			return
+		}
+	}
+	for i := range t.nodes {
+		t.placeUnproven(i)
+	}
+	t.start, t.opened = nil, true
+	for i := range t.groups {
+		t.tell(PlusmoinUp, t.groups[i].id, none)
+	}
+}
+
+func (t *turn) claimsOpen() bool {
+	return slices.ContainsFunc(t.start.claims, func(c claim) bool { return !c.done && t.find(c.id) == nil })
+}
+
+// placeUnproven lets a slave that has not shown whom it follows join as lost
+// the cluster that its row speaks of, if it speaks of one.
+func (t *turn) placeUnproven(i int) {
+	n := &t.nodes[i]
+	if n.member() || !n.known || !n.slave || n.row == nil {
+		return
+	}
+	named := NoCluster
+	for j := range t.groups {
+		if g := &t.groups[j]; g.hasInLine(n.row.Master) && (named == NoCluster || g.id == n.row.Cluster) {
+			named = g.id
+		}
+	}
+	if named == NoCluster && t.find(n.row.Cluster) != nil {
+		named = n.row.Cluster
+	}
+	if named != NoCluster {
+		t.put(i, Lost, named)
+	}
+}

@@ -1,0 +1,192 @@
+package cluster
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// State is all that is remembered from one round to the next. The zero State
+// knows no node; use New.
+type State struct {
+	config Config
+	index  map[string]int // configured names; never written to once made
+	now    time.Duration  // when the last round ended, by both clocks
+	wall   time.Time
+	took   time.Duration
+	base   Stamp // the stamp of elapsed 0
+	latest Stamp // the latest stamp seen in a row before the first beat
+	round  uint64
+
+	nodes  []standing // in configured order
+	groups []group    // by id
+	gone   []group    // dissolved ones, whose rows may still turn up
+
+	highest  int          // the highest id seen in a row or used
+	taken    map[int]bool // ids used, claimed or reserved; copied when written
+	founded  uint64
+	start    *opening // nil once the start has settled; copied each round
+	isolated bool
+	doubled  []Warning
+	eventID  int64
+}
+
+const goneKept = 64
+
+// New returns the State of a monitor that starts at now and has seen nothing.
+func New(now Moment, config Config) State {
+	s := State{
+		base:    Stamp(now.Wall.UnixMicro()).Add(-now.Elapsed),
+		highest: NoCluster,
+		taken:   map[int]bool{},
+		start:   &opening{firstBeat: none},
+	}
+	s.configure(now, config)
+	return s
+}
+
+// configure sets the nodes, keeping what is known of those that stay.
+func (s *State) configure(now Moment, config Config) {
+	before, known := s.nodes, s.index
+	s.config = config
+	s.nodes = make([]standing, len(config.Nodes))
+	s.index = make(map[string]int, len(config.Nodes))
+	for i, c := range config.Nodes {
+		n := newStanding(c, now.Wall)
+		if old, ok := known[n.name]; ok {
+			n = before[old]
+			n.NodeConfig = c
+		}
+		s.nodes[i], s.index[n.name] = n, i
+	}
+}
+
+// clone returns a copy that may be written to.
+func (s State) clone() State {
+	s.nodes = slices.Clone(s.nodes)
+	s.groups = slices.Clone(s.groups)
+	if s.start != nil {
+		s.start = s.start.clone()
+	}
+	return s
+}
+
+func (s *State) stamp(elapsed time.Duration) Stamp { return s.base.Add(elapsed) }
+
+// find returns the cluster of that id, nil if there is none.
+func (s *State) find(id int) *group {
+	i, ok := slices.BinarySearchFunc(s.groups, id, func(g group, id int) int { return g.id - id })
+	if !ok {
+		return nil
+	}
+	return &s.groups[i]
+}
+
+func (s *State) insert(g group) *group {
+	i, _ := slices.BinarySearchFunc(s.groups, g.id, func(g group, id int) int { return g.id - id })
+	s.groups = slices.Insert(s.groups, i, g)
+	return &s.groups[i]
+}
+
+// at returns the index of the node of that name, none if it is not configured.
+func (s *State) at(name string) int {
+	if i, ok := s.index[name]; ok {
+		return i
+	}
+	return none
+}
+
+// take marks an id as used.
+func (s *State) take(id int) {
+	if s.taken[id] {
+		return
+	}
+	s.taken = maps.Clone(s.taken)
+	s.taken[id] = true
+	s.highest = max(s.highest, id)
+}
+
+// freshID returns the id for a cluster whose master's row gives none.
+func (s *State) freshID() int {
+	if s.highest < MaxCluster {
+		return s.highest + 1
+	}
+	id := 0
+	for s.taken[id] {
+		id++
+	}
+	return id
+}
+
+// recognise says whose beat of this run a row is, and completes its stamp if
+// it is coarse.
+func (s *State) recognise(row *Row) origin {
+	if row == nil || row.Cluster == NoCluster {
+		return origin{}
+	}
+	if g := s.find(row.Cluster); g != nil {
+		return s.recall(row, g.memory, g.line)
+	}
+	for i := range s.gone {
+		if s.gone[i].id == row.Cluster {
+			return s.recall(row, s.gone[i].memory, s.gone[i].line)
+		}
+	}
+	if s.taken[row.Cluster] {
+		for i := range s.nodes {
+			if n := &s.nodes[i]; n.reserved == row.Cluster {
+				return s.recall(row, n.attempts, nil)
+			}
+		}
+	}
+	return origin{}
+}
+
+func (s *State) recall(row *Row, m memory, line []string) origin {
+	if stamp, ok := m.match(*row); ok {
+		row.Stamp, row.Coarse = stamp, false
+		return origin{ours: true, group: row.Cluster}
+	}
+	if m.forgot(row.Stamp) && slices.Contains(line, row.Master) {
+		return origin{ours: true, group: row.Cluster}
+	}
+	return origin{}
+}
+
+// Unsettled says that the next round should not wait for the next heartbeat.
+func (s State) Unsettled(now Moment) bool {
+	if s.start != nil {
+		return true
+	}
+	for i := range s.nodes {
+		n := &s.nodes[i]
+		if n.suspect() || n.split && n.reserved == NoCluster && n.alias == none && n.answersMaster() {
+			return true
+		}
+	}
+	for i := range s.groups {
+		g := &s.groups[i]
+		if g.master == none && now.Elapsed-g.changed <= masterlessHaste {
+			return true
+		}
+	}
+	return false
+}
+
+// Deadline returns when, by the clock of Moment.Elapsed, the next suspect is to
+// be declared down if it goes on failing, and whether there is one. A round
+// should begin then.
+func (s State) Deadline() (time.Duration, bool) {
+	first, found := time.Duration(0), false
+	for i := range s.nodes {
+		n := &s.nodes[i]
+		if due := n.failedAt + s.config.FailInterval; n.suspect() && (!found || due < first) {
+			first, found = due, true
+		}
+	}
+	return first, found
+}
+
+// masterlessHaste is for how long after its last change a cluster without a
+// master keeps rounds coming early.
+const masterlessHaste = 10 * time.Minute

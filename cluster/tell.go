@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+)
+
+// rank is the place of a kind of event within its cluster; node_left is 0.
+func (k Kind) rank() int { return slices.Index(Kinds(), k) }
+
+// events puts what is to be told in order: first who left, of all clusters,
+// then cluster by cluster. While the start has not settled nothing is told.
+func (t *turn) events() []Event {
+	if t.start != nil {
+		return nil
+	}
+	if t.opened {
+		t.told = slices.DeleteFunc(t.told, func(e told) bool { return e.kind != PlusmoinUp })
+	}
+	slices.SortStableFunc(t.told, func(a, b told) int {
+		return cmp.Or(
+			cmp.Compare(min(a.kind.rank(), 1), min(b.kind.rank(), 1)),
+			cmp.Compare(a.group, b.group),
+			cmp.Compare(a.kind.rank(), b.kind.rank()),
+			cmp.Compare(a.node, b.node),
+		)
+	})
+	var events []Event
+	for _, e := range t.told {
+		events = append(events, t.event(e))
+	}
+	return events
+}
+
+func (t *turn) event(e told) Event {
+	t.eventID = max(t.eventID+1, int64(t.stamp(t.end)))
+	event := Event{ID: t.eventID, Kind: e.kind, Cluster: e.group, Time: t.wall, Node: e.entry}
+	if e.node != none {
+		entry := t.entry(e.node)
+		event.Node = &entry
+	}
+	if e.old != "" {
+		entry := t.entryByName(e.old)
+		event.OldMaster = &entry
+	}
+	return event
+}
+
+// Heartbeat returns the plusmoin_heartbeat events of a heartbeat, one a
+// cluster; none while the start has not settled.
+func (s State) Heartbeat(now Moment) (State, []Event) {
+	t := turn{State: s, end: now.Elapsed, wall: now.Wall}
+	for i := range t.groups {
+		t.told = append(t.told, told{kind: PlusmoinHeartbeat, group: t.groups[i].id, node: none})
+	}
+	events := t.events()
+	return t.State, events
+}
+
+// entry returns a node as the original plusmoin showed it.
+func (s *State) entry(i int) Entry {
+	n := &s.nodes[i]
+	e := Entry{Host: n.Node.Host, Port: n.Node.Port, ClusterID: n.group, IsSlave: n.known && n.slave}
+	if n.row != nil {
+		if e.IsSlave {
+			e.MasterName = n.row.Master
+		}
+		if !n.member() {
+			e.ClusterID = n.row.Cluster
+		}
+	}
+	return e
+}
+
+// entryByName returns the entry of a node that may not be configured any more.
+func (s *State) entryByName(name string) Entry {
+	if i := s.at(name); i != none {
+		return s.entry(i)
+	}
+	n := nodeOf(name)
+	return Entry{Host: n.Host, Port: n.Port, ClusterID: NoCluster}
+}

@@ -1,0 +1,91 @@
+package cluster
+
+// Snapshot returns what everybody else may read.
+func (s State) Snapshot() Snapshot {
+	view := Snapshot{
+		Round:       s.round,
+		Took:        s.took,
+		At:          s.wall,
+		Starting:    s.start != nil,
+		Clusters:    make([]Cluster, len(s.groups)),
+		Clusterless: []Entry{},
+		Nodes:       make(map[string]Detail, len(s.nodes)),
+		Warnings:    s.warnings(),
+	}
+	at := make(map[int]int, len(s.groups))
+	for i := range s.groups {
+		g := &s.groups[i]
+		at[g.id] = i
+		view.Clusters[i] = Cluster{ID: g.id, Slaves: []Entry{}, Lost: []Entry{}, Diagnosis: g.verdict}
+	}
+	for i := range s.nodes {
+		n := &s.nodes[i]
+		entry := s.entry(i)
+		view.Nodes[n.name] = s.detail(n)
+		if !n.member() {
+			view.Clusterless = append(view.Clusterless, entry)
+			continue
+		}
+		c := &view.Clusters[at[n.group]]
+		if c.Name == "" || n.place == Master && n.ClusterName != "" {
+			c.Name = n.ClusterName
+		}
+		switch n.place {
+		case Master:
+			c.HasMaster, c.Master = true, &entry
+		case Slave:
+			c.Slaves = append(c.Slaves, entry)
+		default:
+			c.Lost = append(c.Lost, entry)
+		}
+	}
+	return view
+}
+
+func (s *State) detail(n *standing) Detail {
+	d := Detail{
+		State: n.place, Since: n.since, Suspect: n.suspect(), ClusterName: n.ClusterName,
+		ReplayPaused: n.facts.ReplayPaused, SyncBlocked: n.facts.SyncBlocked,
+		SystemIdentifier: known(n.facts.SystemID != 0, formatSystem(n.facts.SystemID)),
+		ServerVersion:    known(n.facts.ServerVersion != 0, n.facts.ServerVersion),
+		Timeline:         known(n.facts.Timeline != 0, n.facts.Timeline),
+		LSN:              known(n.facts.LSN != 0, n.facts.LSN.String()),
+		Upstream:         known(n.facts.Receiver.Upstream != "", n.facts.Receiver.Upstream),
+		Lag:              known(n.lagging, n.lag.Seconds()),
+		LatencyMS:        known(n.answers() && n.sight.Latency > 0, float64(n.sight.Latency.Microseconds())/1e3),
+	}
+	if n.row != nil {
+		d.Timestamp = known(true, float64(n.row.Stamp)/1e6)
+	}
+	reason := s.reason(n)
+	d.Reason = known(reason != NoReason, reason)
+	d.Error = known(n.trouble.text != "", n.trouble.text)
+	if g := s.find(n.group); g != nil && g.master != none && n.slave && n.facts.ReplayLSN != 0 {
+		if written := s.nodes[g.master].facts.LSN; written != 0 {
+			d.LagBytes = known(true, max(0, int64(written-n.facts.ReplayLSN)))
+		}
+	}
+	return d
+}
+
+// reason returns the word for what is wrong with a node.
+func (s *State) reason(n *standing) Reason {
+	switch {
+	case n.trouble.reason != NoReason:
+		return n.trouble.reason
+	case n.alias != none:
+		return ReasonAlias
+	case n.place == Lost && n.lagging && n.lag > n.RecoverSyncDelay:
+		return ReasonLag
+	case n.place == Lost:
+		return ReasonUnproven
+	}
+	return NoReason
+}
+
+func known[T any](ok bool, v T) *T {
+	if !ok {
+		return nil
+	}
+	return &v
+}
