@@ -200,6 +200,9 @@ func (h *history) takeInForeign(r round, n cluster.Node) {
 	if len(h.matching(r, *seen.Row)) > 0 {
 		return
 	}
+	if ours := h.confirmed[was.cluster]; len(ours) == 0 || ours[len(ours)-1].Node != n {
+		return // what it had before its first beat
+	}
 	if h.foreign[was.cluster] == nil {
 		h.foreign[was.cluster] = map[string]bool{}
 	}

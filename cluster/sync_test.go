@@ -128,7 +128,7 @@ func (h *history) judgeMasterUp(r round, id int, n cluster.Node) {
 func (h *history) reference(r round, id int) cluster.Stamp {
 	var newest cluster.Stamp
 	for _, s := range h.confirmed[id] {
-		if s.Row.Stamp < r.beats[0].Row.Stamp {
+		if len(r.beats) == 0 || s.Row.Stamp < r.beats[0].Row.Stamp {
 			newest = s.Row.Stamp
 		}
 	}
@@ -156,7 +156,7 @@ func (h *history) judgeMasterDown(r round, n cluster.Node) {
 	if overdue && now == was {
 		h.fault(r, "%v has failed since %v and is master still", n, f.since)
 	}
-	if due || now == was || h.emptied(r, n) {
+	if due || now == was || h.exchanged(r, was.cluster, n) {
 		return
 	}
 	for _, c := range r.after.Clusters {
@@ -167,14 +167,18 @@ func (h *history) judgeMasterDown(r round, n cluster.Node) {
 	h.fault(r, "%v is no longer master of %d, it has failed only since %v", n, was.cluster, f.since)
 }
 
-// emptied says that a node came back as another server, or without its row.
-func (h *history) emptied(r round, n cluster.Node) bool {
+// exchanged says that a master came back as another server, without its row or
+// from a backup.
+func (h *history) exchanged(r round, id int, n cluster.Node) bool {
 	seen := r.seen[n]
 	known := r.before.Nodes[n.String()].SystemIdentifier
 	if seen.Outcome != cluster.Answered {
 		return false
 	}
-	return seen.Row == nil || known != nil && seen.Facts.SystemID != 0 && *known != fmt.Sprint(seen.Facts.SystemID)
+	if seen.Row == nil || seen.Row.Stamp < h.reference(r, id) {
+		return true
+	}
+	return known != nil && seen.Facts.SystemID != 0 && *known != fmt.Sprint(seen.Facts.SystemID)
 }
 
 // due says whether a down is due for certain, and whether it can be.
@@ -201,8 +205,8 @@ func (h *history) judgeSlaves(r round) {
 }
 
 // remembered is how many beats the bounded memory keeps for certain. Beyond
-// that the difference of stamps will do.
-const remembered = 500
+// that an estimate will do.
+const remembered = 60
 
 // judgeLag holds the lag that is shown against its definition.
 func (h *history) judgeLag(r round, c cluster.NodeConfig, now spot) {
