@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -32,6 +33,7 @@ type tally struct {
 
 func (t *turn) count() map[int]tally {
 	counts := make(map[int]tally, len(t.groups))
+	var known map[string][]string
 	for i := range t.nodes {
 		n := &t.nodes[i]
 		g := t.find(n.group)
@@ -46,7 +48,12 @@ func (t *turn) count() map[int]tally {
 		if n.answers() {
 			c.answering++
 		}
-		c.hearing = t.hears(n, g) || c.hearing
+		if t.hears(n, g) {
+			if known == nil {
+				known = t.namesAndAddresses()
+			}
+			c.hearing = c.hearing || !relayed(n.facts.Receiver.Upstream, g, known)
+		}
 		counts[g.id] = c
 	}
 	return counts
@@ -75,11 +82,18 @@ func (t *turn) diagnosis(g *group, c tally, doubled bool) Diagnosis {
 	return OK
 }
 
-// hears says that a slave has heard from the cluster's master since that
-// stopped answering us. That it streams proves nothing: only news does.
+// hears says that a slave has heard from its upstream since the cluster's
+// master stopped answering us. That it streams proves nothing: only news does,
+// against what was seen in the round in which the master first failed.
 func (t *turn) hears(n *standing, g *group) bool {
 	last := t.at(g.last)
-	if last == none || !n.answersSlave() {
+	if last == none {
+		return false
+	}
+	if t.nodes[last].failing && t.nodes[last].failedAt == t.look && !n.answersSlave() {
+		n.heard = Receiver{}
+	}
+	if !n.answersSlave() {
 		return false
 	}
 	r := n.facts.Receiver
@@ -90,24 +104,29 @@ func (t *turn) hears(n *standing, g *group) bool {
 	if !r.Known || !r.Running || !n.heard.Known || !n.heard.Running || r.Upstream != n.heard.Upstream {
 		return false
 	}
-	if r.LastMessage <= n.heard.LastMessage && r.Received <= n.heard.Received {
-		return false
-	}
-	return !t.relayed(r.Upstream, g)
+	return r.LastMessage > n.heard.LastMessage || r.Received > n.heard.Received
 }
 
-// relayed says that the upstream is a configured node other than the cluster's
-// master, by the names and the addresses that are known.
-func (t *turn) relayed(upstream string, g *group) bool {
+// relayed says that an upstream is a configured node and not the cluster's
+// master. One that is known by no name or address may be the master under a
+// name of its own: to call that master dead would be to say more than is known.
+func relayed(upstream string, g *group, known map[string][]string) bool {
+	names := known[upstream]
+	return len(names) > 0 && !slices.Contains(names, g.last)
+}
+
+// namesAndAddresses returns the nodes by what slaves may call them.
+func (t *turn) namesAndAddresses() map[string][]string {
+	known := make(map[string][]string, 2*len(t.nodes))
 	for i := range t.nodes {
 		n := &t.nodes[i]
+		known[n.name] = append(known[n.name], n.name)
 		addr := net.JoinHostPort(n.facts.ServerAddr, strconv.Itoa(n.facts.ServerPort))
-		if n.name != upstream && addr != upstream {
-			continue
+		if n.facts.ServerAddr != "" && addr != n.name {
+			known[addr] = append(known[addr], n.name)
 		}
-		return n.name != g.last
 	}
-	return false
+	return known
 }
 
 // longGone is after how long a node that does not answer no longer counts

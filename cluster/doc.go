@@ -10,7 +10,7 @@
 //	state.Snapshot()                       // what everybody else may read
 //
 // State is a value with one owner. Observe and Settle return new values and
-// leave the old ones as they were, so a State may be kept, compared or settled
+// leave the old ones as they were, so a State may be kept or settled
 // twice.
 //
 // The package does no input or output, reads no clock, logs nothing and starts

@@ -78,7 +78,7 @@ func (t *turn) aliasOf(i int, known map[identity]int) int {
 	}
 	k := &t.nodes[n.alias]
 	g := t.find(k.group)
-	if g != nil && g.last == k.name && !k.answers() && (k.place == Master || g.master == none) {
+	if g != nil && g.last == k.name && !k.answers() && !t.otherSystem(n, g) && (k.place == Master || g.master == none) {
 		return n.alias
 	}
 	return none

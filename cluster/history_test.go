@@ -197,6 +197,9 @@ func (h *history) takeInForeign(r round, n cluster.Node) {
 	if was.place != cluster.Master || seen.Outcome != cluster.Answered || seen.Slave || seen.Row == nil {
 		return
 	}
+	if left := placeOf(r.after, n); left.cluster != was.cluster {
+		return // it was found to be another server
+	}
 	if len(h.matching(r, *seen.Row)) > 0 {
 		return
 	}

@@ -195,9 +195,9 @@ func (h *history) judgeBeatEvents(r round) {
 }
 
 // judgeIDs wants event ids to grow, across restarts too unless the last run was
-// ahead of the wall clock, which rows from the future and steps of it can do.
+// not behind the wall clock, which rows from the future and steps of it can do.
 func (h *history) judgeIDs(r round) {
-	if r.first && h.lastID > r.begun.Wall.UnixMicro() {
+	if r.first && h.lastID >= r.begun.Wall.UnixMicro() {
 		h.lastID = 0
 	}
 	for _, e := range append(slices.Clone(r.events), r.heartbeats...) {

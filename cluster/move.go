@@ -21,9 +21,12 @@ func (t *turn) settleSlave(i int) {
 		return
 	}
 	g := t.find(n.group)
+	if g == nil || !t.stranger(n, g) {
+		n.strange = false
+	}
 	switch {
 	case g != nil && t.stranger(n, g):
-		t.leave(i, false)
+		t.part(i, g)
 	case g == nil && t.start == nil:
 		t.joinByOldRow(i)
 	case n.place == Slave:
@@ -69,6 +72,17 @@ func (t *turn) move(i int, g *group) {
 	if t.proven(i, g, n.heldUp || t.start != nil) {
 		t.up(i)
 	}
+}
+
+// part lets a stranger leave. Beside a master it does not in the first round: a
+// second writer may have written on the master after that was looked at, and
+// then the next look at the master shows the same row.
+func (t *turn) part(i int, home *group) {
+	n := &t.nodes[i]
+	if home.master == none || n.strange && t.nodes[home.master].answers() {
+		t.leave(i, false)
+	}
+	n.strange = true
 }
 
 // stranger says that a member's row is that of another monitor's cluster.

@@ -26,6 +26,12 @@ func (s State) Reconfigure(now Moment, config Config) (State, []Event) {
 	}
 	t.told = parted
 
+	aliases := map[string]string{}
+	for i := range t.nodes {
+		if a := t.nodes[i].alias; a != none {
+			aliases[t.nodes[i].name] = t.nodes[a].name
+		}
+	}
 	names := make([]string, len(t.groups))
 	for i, g := range t.groups {
 		if g.master != none {
@@ -38,6 +44,9 @@ func (s State) Reconfigure(now Moment, config Config) (State, []Event) {
 	}
 	for i := range t.nodes {
 		t.nodes[i].alias = none
+		if a, ok := aliases[t.nodes[i].name]; ok {
+			t.nodes[i].alias = t.at(a)
+		}
 	}
 	t.groups = slices.Clip(t.groups)
 	t.diagnose()

@@ -8,7 +8,7 @@ import "slices"
 func (d Draft) Settle(now Moment, sent map[Node]BeatOutcome) (State, []Event) {
 	t := d.turn
 	t.State = t.State.clone()
-	t.told = slices.Clone(t.told)
+	t.told, t.copied = slices.Clone(t.told), false
 	t.end, t.wall = now.Elapsed, now.Wall
 
 	t.spotForeign()
@@ -36,7 +36,8 @@ func (t *turn) spotForeign() {
 		}
 		n := &t.nodes[g.master]
 		row := n.sight.Row
-		if n.answersMaster() && row != nil && !n.origin.ours && g.ref.Master == n.name && g.memory.confirmedAny() {
+		ours := n.origin.ours && n.origin.group == g.id
+		if n.answersMaster() && row != nil && !ours && g.ref.Master == n.name && g.memory.confirmedAny() {
 			g.note(row, t.look)
 		}
 	}
@@ -81,7 +82,7 @@ func (t *turn) takeRefusal(e errand, outcome BeatOutcome) {
 	if e.purpose != toKeep {
 		n.tries++
 	}
-	n.bad = e.purpose == toKeep || e.purpose == toFound && t.start != nil && t.start.claimOn(e.group) != nil
+	n.bad = e.purpose != toFound || t.start != nil && t.start.claimOn(e.group) != nil
 }
 
 // settleMasters says who is master of each cluster now.
@@ -159,6 +160,7 @@ func (t *turn) demote(g *group) {
 
 // settleFounders makes the clusters whose founding beats were confirmed.
 func (t *turn) settleFounders(confirmed []bool) {
+	tried := t.reservations()
 	for _, e := range t.errands {
 		if e.purpose != toFound || !confirmed[e.node] {
 			continue
@@ -170,7 +172,7 @@ func (t *turn) settleFounders(confirmed []bool) {
 				g.line = []string{c.owner}
 			}
 		}
-		made := t.found(g)
+		made := t.found(g, tried[e.group])
 		made.enthrone(e.node, n.name)
 		kind := ClusterUp
 		if n.split {
@@ -180,6 +182,17 @@ func (t *turn) settleFounders(confirmed []bool) {
 		t.put(e.node, Master, e.group)
 		t.tell(kind, e.group, e.node)
 	}
+}
+
+// reservations returns the nodes that were tried for each id not yet founded.
+func (t *turn) reservations() map[int][]int {
+	tried := map[int][]int{}
+	for i := range t.nodes {
+		if id := t.nodes[i].reserved; id != NoCluster {
+			tried[id] = append(tried[id], i)
+		}
+	}
+	return tried
 }
 
 // sweep removes the clusters that have no member left.

@@ -37,8 +37,9 @@ type standing struct {
 	reserved int      // id it will found a cluster with, NoCluster if none
 	attempts memory   // beats sent to found that cluster
 	split    bool     // left a cluster as a master and has founded none since
+	strange  bool     // its row was another monitor's in the last round
 	alias    int      // index of the node it is another name of
-	heard    Receiver // its receiver before its master stopped answering
+	heard    Receiver // its receiver in the last round in which its master answered, or first failed
 }
 
 type trouble struct {

@@ -33,12 +33,11 @@ func (o *opening) clone() *opening {
 
 // claimOn returns the claim on an id, nil if no row carried it.
 func (o *opening) claimOn(id int) *claim {
-	for i := range o.claims {
-		if o.claims[i].id == id {
-			return &o.claims[i]
-		}
+	i, ok := slices.BinarySearchFunc(o.claims, id, func(c claim, id int) int { return c.id - id })
+	if !ok {
+		return nil
 	}
-	return nil
+	return &o.claims[i]
 }
 
 // finishLook ends the first look once every node has answered or failed for
@@ -55,30 +54,30 @@ func (t *turn) finishLook() {
 	}
 	t.start.looked = true
 	t.start.rows = map[string]Row{}
+	claims := map[int]claim{}
 	for i := range t.nodes {
 		n := &t.nodes[i]
 		if n.row != nil && n.row.Cluster != NoCluster && n.row.Master != "" && n.row.Master != "-" {
 			t.start.rows[n.name] = *n.row
-			t.claim(n)
+			claims[n.row.Cluster] = newer(claims[n.row.Cluster], n)
 		}
+	}
+	for id, c := range claims {
+		t.take(id)
+		t.start.claims = append(t.start.claims, c)
 	}
 	slices.SortFunc(t.start.claims, func(a, b claim) int { return a.id - b.id })
 	t.dropDoubleOwners()
 }
 
-// claim takes in one row. Of two equally new ones the one that stands on the
-// master it names counts.
-func (t *turn) claim(n *standing) {
+// newer returns the claim with one more row taken in. Of two equally new ones
+// the one that stands on the master it names counts.
+func newer(c claim, n *standing) claim {
 	row := n.row
-	t.take(row.Cluster)
-	c := t.start.claimOn(row.Cluster)
-	if c == nil {
-		t.start.claims = append(t.start.claims, claim{id: row.Cluster, owner: row.Master, newest: row.Stamp})
-		return
+	if c.owner == "" || row.Stamp > c.newest || row.Stamp == c.newest && row.Master == n.name {
+		return claim{id: row.Cluster, owner: row.Master, newest: row.Stamp}
 	}
-	if row.Stamp > c.newest || row.Stamp == c.newest && row.Master == n.name {
-		c.owner, c.newest = row.Master, row.Stamp
-	}
+	return c
 }
 
 // dropDoubleOwners leaves an owner named by several ids that of its own row or,
@@ -117,6 +116,7 @@ func (t *turn) ownsClaim(n *standing) bool {
 func (t *turn) planClaims() map[int]bool {
 	held := map[int]bool{}
 	owned := map[string]int{}
+	t.claimants = t.findClaimants()
 	for i := range t.start.claims {
 		c := &t.start.claims[i]
 		if c.done {
@@ -169,6 +169,26 @@ func (t *turn) planClaim(c *claim) {
 	c.done = true
 }
 
+// findClaimants returns the nodes that may be given an id or be members of a
+// cluster rebuilt under it: those whose rows, as found or as they are, carry it.
+func (t *turn) findClaimants() map[int][]int {
+	found := map[int][]int{}
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		if n.member() || !n.known {
+			continue
+		}
+		row, ok := t.start.rows[n.name]
+		if ok {
+			found[row.Cluster] = append(found[row.Cluster], i)
+		}
+		if n.row != nil && n.row.Cluster != NoCluster && (!ok || n.row.Cluster != row.Cluster) {
+			found[n.row.Cluster] = append(found[n.row.Cluster], i)
+		}
+	}
+	return found
+}
+
 // claimState is how the owner of a claim stands.
 type claimState uint8
 
@@ -199,6 +219,9 @@ func (t *turn) ownerStands(c *claim, owner int) claimState {
 // it to keep it.
 func (t *turn) qualifies(n *standing, c *claim) bool {
 	row, ok := t.start.rows[n.name]
+	if !ok && n.row != nil && !n.origin.ours {
+		row, ok = *n.row, true
+	}
 	return ok && row.Cluster == c.id && c.newest.Sub(row.Stamp) <= t.config.MaxSyncDelay
 }
 
@@ -225,10 +248,10 @@ func (t *turn) taker(c *claim, owner int) int {
 // promoted returns the masters whose rows, when found, named the owner.
 func (t *turn) promoted(c *claim, owner int) []int {
 	var list []int
-	for i := range t.nodes {
+	for _, i := range t.claimants[c.id] {
 		n := &t.nodes[i]
 		row, ok := t.start.rows[n.name]
-		if ok && i != owner && n.known && !n.slave && !n.member() && row.Cluster == c.id && row.Master == c.owner {
+		if ok && i != owner && !n.slave && !n.member() && row.Cluster == c.id && row.Master == c.owner {
 			list = append(list, i)
 		}
 	}
@@ -241,9 +264,9 @@ func (t *turn) promoted(c *claim, owner int) []int {
 func (t *turn) rebuild(c *claim, owner int) {
 	var slaves []int
 	var ref Row
-	for i := range t.nodes {
+	for _, i := range t.claimants[c.id] {
 		n := &t.nodes[i]
-		if n.known && n.slave && !n.member() && n.row != nil && n.row.Cluster == c.id && n.row.Master == c.owner {
+		if n.slave && !n.member() && n.row != nil && n.row.Cluster == c.id && n.row.Master == c.owner {
 			slaves = append(slaves, i)
 			if n.row.Stamp > ref.Stamp {
 				ref = *n.row
@@ -254,7 +277,7 @@ func (t *turn) rebuild(c *claim, owner int) {
 		t.reserveForOne(c, owner)
 		return
 	}
-	t.found(group{id: c.id, master: none, last: c.owner, line: []string{c.owner}, ref: ref, rebuilt: true})
+	t.found(group{id: c.id, master: none, last: c.owner, line: []string{c.owner}, ref: ref, rebuilt: true}, t.tried(c, owner))
 	for _, i := range slaves {
 		n := &t.nodes[i]
 		place := Lost
@@ -288,18 +311,27 @@ func (t *turn) reserveForOne(c *claim, owner int) {
 			heir = i
 		}
 	}
-	for i := range t.nodes {
+	for _, i := range t.tried(c, owner) {
 		if n := &t.nodes[i]; n.reserved == c.id && i != heir {
 			n.reserved, n.attempts = NoCluster, memory{}
 		}
 	}
 }
 
-// found makes a cluster. The beats that were sent to found it, by whomever,
-// are remembered as its own.
-func (t *turn) found(g group) *group {
+// tried returns the nodes that may have been sent beats to found the cluster.
+func (t *turn) tried(c *claim, owner int) []int {
+	list := t.promoted(c, owner)
+	if owner != none {
+		list = append(list, owner)
+	}
+	return list
+}
+
+// found makes a cluster. The beats that were sent to found it, to whichever of
+// the nodes tried, are remembered as its own.
+func (t *turn) found(g group, tried []int) *group {
 	var sent []beat
-	for i := range t.nodes {
+	for _, i := range tried {
 		n := &t.nodes[i]
 		if n.reserved != g.id {
 			continue
@@ -327,10 +359,10 @@ func (t *turn) settleStart() {
 	waited := t.start.firstBeat == none || t.end-t.start.firstBeat >= t.config.MaxSyncDelay
 	for i := range t.nodes {
 		n := &t.nodes[i]
-		if n.member() || !n.answers() {
+		if n.member() || !n.known || n.failedFor(t.config.FailInterval, t.look) {
 			continue
 		}
-		if n.slave && !waited || !n.slave && n.reserved == NoCluster && n.alias == none {
+		if n.slave && !waited || n.answersMaster() && n.reserved == NoCluster && n.alias == none {
 			return
 		}
 	}

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -94,16 +93,6 @@ func (s *State) at(name string) int {
 		return i
 	}
 	return none
-}
-
-// take marks an id as used.
-func (s *State) take(id int) {
-	if s.taken[id] {
-		return
-	}
-	s.taken = maps.Clone(s.taken)
-	s.taken[id] = true
-	s.highest = max(s.highest, id)
 }
 
 // freshID returns the id for a cluster whose master's row gives none.

@@ -1,18 +1,23 @@
 package cluster
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // turn is one round being worked on: a copy of the State it began with, what
 // has to be sent and what has to be told.
 type turn struct {
 	State
-	look    time.Duration // when the look began
-	end     time.Duration // when the last beat had its outcome
-	wall    time.Time
-	errands []errand
-	told    []told
-	opened  bool        // the start settled in this round
-	ousted  map[int]int // by cluster: the master that was found to be another server
+	look      time.Duration // when the look began
+	end       time.Duration // when the last beat had its outcome
+	wall      time.Time
+	errands   []errand
+	told      []told
+	claimants map[int][]int // while starting, see findClaimants
+	copied    bool          // taken is this turn's own
+	opened    bool          // the start settled in this round
+	ousted    map[int]int   // by cluster: the master that was found to be another server
 }
 
 // purpose is what a beat is sent for.
@@ -70,6 +75,18 @@ func (t *turn) leave(i int, asMaster bool) {
 	}
 	t.put(i, Clusterless, NoCluster)
 	n.split, n.tries = asMaster, 0
+}
+
+// take marks an id as used.
+func (t *turn) take(id int) {
+	if t.taken[id] {
+		return
+	}
+	if !t.copied {
+		t.taken, t.copied = maps.Clone(t.taken), true
+	}
+	t.taken[id] = true
+	t.highest = max(t.highest, id)
 }
 
 func (t *turn) send(p purpose, node, group int) {
