@@ -176,6 +176,22 @@ func (s State) Deadline() (time.Duration, bool) {
 	return first, found
 }
 
+// Urgent says that a look at a node that failed must not be put off: the start
+// has not settled, the node is suspect, or its cluster lost its master a short
+// time ago and it may be the next.
+func (s State) Urgent(now Moment, node Node) bool {
+	i := s.at(node.String())
+	if i == none || s.start != nil || s.nodes[i].suspect() {
+		return true
+	}
+	g := s.find(s.nodes[i].group)
+	return g != nil && g.master == none && now.Elapsed-g.changed < masterlessUrgency
+}
+
+// masterlessUrgency is for how long after its last change the members of a
+// cluster without a master are urgent.
+const masterlessUrgency = 5 * time.Minute
+
 // masterlessHaste is for how long after its last change a cluster without a
 // master keeps rounds coming early.
 const masterlessHaste = 10 * time.Minute

@@ -11,8 +11,9 @@ import (
 // Nodes looks at PostgreSQL servers and writes on them. Both methods return
 // within the timeout they keep themselves, whatever the servers do.
 type Nodes interface {
-	Look(context.Context, []cluster.Node) map[cluster.Node]cluster.Sighting
-	Beat(context.Context, []cluster.Beat) map[cluster.Node]cluster.BeatOutcome
+	// urgent says which nodes must not be put off though they have failed.
+	Look(ctx context.Context, nodes []cluster.Node, urgent func(cluster.Node) bool) map[cluster.Node]cluster.Sighting
+	Beat(ctx context.Context, beats []cluster.Beat) map[cluster.Node]cluster.BeatOutcome
 }
 
 // Listener is told of every round. What it does takes place between two
@@ -185,11 +186,12 @@ func (m *Monitor) look(ctx context.Context) (time.Time, map[cluster.Node]cluster
 		nodes[i] = n.Node
 	}
 	begin := time.Now()
-	seen := m.nodes.Look(ctx, nodes)
+	urgent := func(n cluster.Node) bool { return m.state.Urgent(m.moment(begin), n) }
+	seen := m.nodes.Look(ctx, nodes, urgent)
 	if took := time.Since(begin); took > m.settings.LookTimeout+heldUp {
 		m.log.Info("look was held up and is done again", "took", took)
 		begin = time.Now()
-		seen = m.nodes.Look(ctx, nodes)
+		seen = m.nodes.Look(ctx, nodes, urgent)
 	}
 	return begin, seen
 }

@@ -46,7 +46,7 @@ var (
 	s1 = cluster.Node{Host: "s1", Port: 5432}
 )
 
-func (p *pair) Look(_ context.Context, nodes []cluster.Node) map[cluster.Node]cluster.Sighting {
+func (p *pair) Look(_ context.Context, nodes []cluster.Node, _ func(cluster.Node) bool) map[cluster.Node]cluster.Sighting {
 	time.Sleep(p.held())
 	p.mu.Lock()
 	defer p.mu.Unlock()

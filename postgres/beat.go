@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"context"
 	"errors"
 	"strconv"
 	"time"
@@ -29,9 +28,9 @@ func (s *session) beat(row cluster.Row, t *table, deadline time.Time) cluster.Be
 	if !t.fine {
 		update, parameters = &s.coarseBeat, parameters[:3]
 	}
-	p := s.conn.StartPipeline(context.Background())
-	update.send(p, parameters...)
-	replies, err := s.collect(p, update)
+	var q request
+	update.ask(&q, parameters...)
+	replies, err := s.exchange(q, update)
 	if err != nil {
 		return s.unconfirmed(err)
 	}
@@ -77,7 +76,7 @@ func (s *session) prepareTable(t *table) error {
 	}
 	s.alterTried = true
 	_, err := s.run(alterSQL)
-	if err != nil && s.conn.IsClosed() {
+	if err != nil && s.conn.dead {
 		return err
 	}
 	t.fine = err == nil

@@ -32,13 +32,13 @@ func benchmarkRound(b *testing.B, port, n int) {
 	f := openFleet(b, settings)
 	bare := bareSessions(b, settings, nodes)
 	for range 10 {
-		f.Look(b.Context(), nodes)
+		f.Look(b.Context(), nodes, nil)
 		lookBare(b, bare)
 	}
 	var ours, floor time.Duration
 	for b.Loop() {
 		began := time.Now()
-		seen := f.Look(b.Context(), nodes)
+		seen := f.Look(b.Context(), nodes, nil)
 		ours += time.Since(began)
 		for n, s := range seen {
 			if !answered(s) {
@@ -71,13 +71,12 @@ func lookBare(b *testing.B, all []*session) {
 	var pending sync.WaitGroup
 	for _, s := range all {
 		pending.Go(func() {
-			ctx, cancel := context.WithTimeout(b.Context(), time.Second)
-			defer cancel()
-			p := s.conn.StartPipeline(ctx)
+			s.raw.SetDeadline(time.Now().Add(time.Second))
+			var q request
 			for _, statement := range []*statement{&s.role, &s.row, &s.facts} {
-				statement.send(p)
+				statement.ask(&q)
 			}
-			if _, err := s.collect(p, &s.role, &s.row, &s.facts); err != nil {
+			if _, err := s.exchange(q, &s.role, &s.row, &s.facts); err != nil {
 				b.Error(err)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -35,6 +36,12 @@ func (s slots) take(ctx context.Context) (release func(), err error) {
 	return func() { timer.Stop(); once() }, nil
 }
 
+// HostTimeout is after how long a host that vanished is noticed by an idle
+// connection to it: the keepalives begin earlier, and the kernel gives up this
+// long after the last sign of life. What was sent to such a host is given up
+// after the same time.
+const HostTimeout = 4 * time.Second
+
 // dialing is the network side of one connect. It is used by one goroutine.
 type dialing struct {
 	untried int      // addresses
@@ -53,7 +60,21 @@ func (d *dialing) mark(ctx context.Context) context.Context {
 func (d *dialing) lookup(ctx context.Context, host string) ([]string, error) {
 	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
 	d.untried += len(addresses)
+	if err != nil {
+		err = errors.Join(err, outOfDescriptors())
+	}
 	return addresses, err
+}
+
+// outOfDescriptors returns an error if there is no file descriptor to be had.
+// The resolver does not say so: it takes files that it cannot open for empty
+// ones, and the host for one that does not exist.
+func outOfDescriptors() error {
+	file, err := os.Open(os.DevNull)
+	if err == nil {
+		file.Close()
+	}
+	return err
 }
 
 // errNoCancel keeps the library from what it does on a broken connection: to
@@ -93,7 +114,7 @@ func limitUnacknowledged(network, _ string, c syscall.RawConn) error {
 	}
 	var failed error
 	err := c.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 4000)
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(HostTimeout.Milliseconds()))
 	})
 	return errors.Join(err, failed)
 }

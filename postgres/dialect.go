@@ -61,10 +61,26 @@ func sessionSQL(major int) string {
 	return `SET client_connection_check_interval = '2s'; SET idle_session_timeout = 0`
 }
 
-// factsSQL returns the statement for decodeFacts. It must stay cheap: views
-// such as pg_stat_replication and pg_stat_activity are slow on a server with
-// many sessions, the functions below are not.
+// factsSQL returns the statement for decodeFacts. All sessions with servers that
+// speak alike share one.
 func factsSQL(major int) string {
+	for _, d := range factsDialects {
+		if major >= d.since {
+			return d.sql
+		}
+	}
+	return ""
+}
+
+var factsDialects = [...]struct {
+	since int
+	sql   string
+}{{14, factsSince(14)}, {13, factsSince(13)}, {11, factsSince(11)}, {0, factsSince(0)}}
+
+// factsSince must stay cheap: views such as pg_stat_replication and
+// pg_stat_activity are slow on a server with many sessions, the functions below
+// are not.
+func factsSince(major int) string {
 	paused, received := `pg_is_wal_replay_paused()`, `w.received_lsn`
 	sender := `NULL, NULL`
 	if major >= 11 {

@@ -15,6 +15,12 @@ func fakeServer(t *testing.T, serve func(net.Conn)) cluster.Node {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
+	serveOn(t, listener, serve)
+	return cluster.Node{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port}
+}
+
+// serveOn serves until the test ends.
+func serveOn(t *testing.T, listener net.Listener, serve func(net.Conn)) {
 	var serving sync.WaitGroup
 	var mu sync.Mutex
 	var open []net.Conn
@@ -42,8 +48,6 @@ func fakeServer(t *testing.T, serve func(net.Conn)) cluster.Node {
 		mu.Unlock()
 		serving.Wait()
 	})
-	address := listener.Addr().(*net.TCPAddr)
-	return cluster.Node{Host: "127.0.0.1", Port: address.Port}
 }
 
 // silence reads and never answers.

@@ -39,7 +39,7 @@ func nodeOf(s *pglab.Server) cluster.Node { return cluster.Node{Host: s.Host(), 
 // lookAt looks once at one node.
 func lookAt(t testing.TB, f *Fleet, n cluster.Node) cluster.Sighting {
 	t.Helper()
-	return f.Look(t.Context(), []cluster.Node{n})[n]
+	return f.Look(t.Context(), []cluster.Node{n}, nil)[n]
 }
 
 // lookUntil looks until good holds.

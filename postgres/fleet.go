@@ -15,9 +15,10 @@ import (
 type Fleet struct {
 	log      *slog.Logger
 	settings Settings
-	free     slots
+	pool     pool
 	dropped  chan struct{}
 	ships    map[cluster.Node]*ship
+	checked  int // number of nodes that descriptors were counted for
 	links    sync.WaitGroup
 }
 
@@ -29,7 +30,7 @@ func Open(s Settings, log *slog.Logger) (*Fleet, error) {
 		return nil, fmt.Errorf("database settings: %w", err)
 	}
 	return &Fleet{
-		log: log, settings: s, free: make(slots, connectsAtOnce),
+		log: log, settings: s, pool: newPool(),
 		dropped: make(chan struct{}, 1), ships: map[cluster.Node]*ship{},
 	}, nil
 }
@@ -45,11 +46,7 @@ func (f *Fleet) Reconfigure(s Settings) error {
 	}
 	f.settings = s
 	for _, ship := range f.ships {
-		select {
-		case <-ship.settled: // not yet taken, and out of date
-		default:
-		}
-		ship.settled <- s
+		ship.settle(s)
 	}
 	return nil
 }
@@ -70,30 +67,68 @@ func (f *Fleet) Close() {
 // when every node that did not fail the last time has its outcome, and at the
 // latest after QueryTimeout or when ctx ends. A node without an outcome by then
 // is Connecting, with the reason for which it failed last. One that failed the
-// last time is looked at as well; an answer that comes after the others' is not
-// in the map but makes the next Look wait for that node again.
+// last time is looked at as well; an answer that comes a moment after the others'
+// is not in the map but makes the next Look wait for that node again.
 //
 // Connections to nodes that are no longer in the list are closed.
-func (f *Fleet) Look(ctx context.Context, nodes []cluster.Node) map[cluster.Node]cluster.Sighting {
+//
+// urgent says which nodes must not be put off; nil means all. Another one that
+// could not be connected to or did not answer is connected to less and less
+// often, but at least once a Heartbeat, at a time of its own between two looks
+// and only so many of them at once. Nodes with a connection are looked at in
+// any case, and the first connect is never put off.
+func (f *Fleet) Look(ctx context.Context, nodes []cluster.Node, urgent func(cluster.Node) bool) map[cluster.Node]cluster.Sighting {
 	began := time.Now()
 	f.muster(nodes)
-	for _, s := range f.ships {
-		s.ask()
+	for n, s := range f.ships {
+		s.ask(urgent == nil || urgent(n))
 	}
 	seen := make(map[cluster.Node]cluster.Sighting, len(f.ships))
 	within, cancel := context.WithDeadline(ctx, began.Add(f.settings.QueryTimeout))
 	defer cancel()
+	var waited []*ship
 	for n, s := range f.ships {
 		if !s.failing {
-			seen[n] = s.await(within, ctx, f.settings.QueryTimeout)
+			waited = append(waited, s)
+			seen[n] = s.hear(within, ctx, f.settings.QueryTimeout)
 		}
 	}
+	moment, end := context.WithTimeout(within, grace)
+	defer end()
 	for n, s := range f.ships {
 		if _, ok := seen[n]; !ok {
-			seen[n] = s.glance(began)
+			seen[n] = s.glance(moment, began)
 		}
 	}
+	if time.Since(began) > f.settings.QueryTimeout+heldUp {
+		f.excuse(ctx, waited)
+	}
 	return seen
+}
+
+const (
+	// grace is for how long a look waits for the nodes that failed before and
+	// have just been asked: one that came back answers in that time, and one
+	// that hangs is not asked again.
+	grace = 50 * time.Millisecond
+	// A look that took so much longer than it may was held up here, with the
+	// whole process, and says nothing of the nodes: the next waits for all that
+	// it waited for.
+	heldUp = time.Second
+)
+
+// excuse lets the next look wait for ships whose look was held up. Their own
+// deadlines have passed by now, so what they still have to say comes at once and
+// is not to be taken for the answer to the next.
+func (f *Fleet) excuse(ctx context.Context, ships []*ship) {
+	moment, end := context.WithTimeout(ctx, grace)
+	defer end()
+	for _, s := range ships {
+		if s.looking {
+			s.glance(moment, time.Time{})
+		}
+		s.failing = false
+	}
 }
 
 // muster makes f's nodes those of the list.
@@ -110,11 +145,23 @@ func (f *Fleet) muster(nodes []cluster.Node) {
 			f.leave(n)
 		}
 	}
+	f.warn(len(listed))
+}
+
+// warn says that there are too many nodes, once for each number of them.
+func (f *Fleet) warn(nodes int) {
+	if nodes == f.checked {
+		return
+	}
+	f.checked = nodes
+	if err := CheckDescriptors(nodes); err != nil {
+		f.log.Error("too few file descriptors, some nodes cannot be connected to", "error", err)
+	}
 }
 
 func (f *Fleet) join(n cluster.Node) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &ship{link: newLink(ctx, n, f.settings, f.free, f.dropped, f.log), cancel: cancel}
+	s := &ship{link: newLink(ctx, n, f.settings, f.pool, f.dropped, f.log), cancel: cancel}
 	f.ships[n] = s
 	f.links.Go(s.run)
 }

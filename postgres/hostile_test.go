@@ -23,16 +23,18 @@ func quick(s *Settings) {
 	s.QueryTimeout, s.ConnectTimeout = 600*time.Millisecond, 800*time.Millisecond
 }
 
-func TestHostileServers(t *testing.T) {
-	flood := func(conn net.Conn) {
-		header := binary.BigEndian.AppendUint32([]byte{'D'}, 100<<20)
-		conn.Write(header)
-		for chunk := make([]byte, 1<<20); ; {
-			if _, err := conn.Write(chunk); err != nil {
-				return
-			}
+// flood sends a message without end.
+func flood(conn net.Conn) {
+	header := binary.BigEndian.AppendUint32([]byte{'D'}, 100<<20)
+	conn.Write(header)
+	for chunk := make([]byte, 1<<20); ; {
+		if _, err := conn.Write(chunk); err != nil {
+			return
 		}
 	}
+}
+
+func TestHostileServers(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		serve func(net.Conn)
@@ -44,7 +46,7 @@ func TestHostileServers(t *testing.T) {
 			conn.Write([]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"))
 			silence(conn)
 		}, cluster.ReasonBadAnswer},
-		{"has no end of a message", func(conn net.Conn) { flood(conn) }, cluster.ReasonBadAnswer},
+		{"has no end of a message", flood, cluster.ReasonBadAnswer},
 		{"has a row without end", speaker{func(conn net.Conn, sql string) bool {
 			if sql == rowSQL {
 				flood(conn)
@@ -67,7 +69,7 @@ func TestHostileServers(t *testing.T) {
 			var last map[cluster.Node]cluster.Sighting
 			until(t, func() bool {
 				began := time.Now()
-				seen := f.Look(t.Context(), []cluster.Node{bad, good})
+				seen := f.Look(t.Context(), []cluster.Node{bad, good}, nil)
 				if took := time.Since(began); took > 900*time.Millisecond {
 					t.Errorf("a look took %v", took)
 				}
@@ -169,7 +171,7 @@ func TestCancelledLook(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	began := time.Now()
-	seen := f.Look(ctx, []cluster.Node{n})
+	seen := f.Look(ctx, []cluster.Node{n}, nil)
 	if time.Since(began) > time.Second || seen[n].Outcome != cluster.Connecting {
 		t.Fatalf("took %v: %+v", time.Since(began), seen)
 	}
@@ -186,7 +188,7 @@ func TestRemovedNodeIsLeft(t *testing.T) {
 	})
 	f := openFleet(t, labSettings())
 	lookAt(t, f, n)
-	if seen := f.Look(t.Context(), nil); len(seen) != 0 {
+	if seen := f.Look(t.Context(), nil, nil); len(seen) != 0 {
 		t.Errorf("%v", seen)
 	}
 	<-gone

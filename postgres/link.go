@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"time"
@@ -12,36 +11,40 @@ import (
 	"plusmoin/cluster"
 )
 
-// link keeps one node's connection. Its goroutine owns all of it but the
-// channels, by which it is asked and answers; whoever asks never waits for it
-// to take the question.
+// link keeps one node's connection. It is one goroutine, which waits on the
+// connection while that is idle and on channels while there is none. The
+// goroutine owns all fields but those that are said to be shared; whoever asks
+// never waits for it to take the question.
 type link struct {
 	node cluster.Node
 	log  *slog.Logger
-	free slots
+	pool pool
 	ctx  context.Context // ends when the link is to
 
-	looks   chan struct{}    // a look is wanted; capacity 1, as all of these
-	beats   chan cluster.Row // this beat is wanted
-	settled chan Settings    // new settings
-	sights  chan sight       // the answer to a look
-	beaten  chan cluster.BeatOutcome
-	dropped chan<- struct{} // the fleet's
-	asking  atomic.Bool     // an exchange is under way, rather than a connect
+	// Shared with the fleet.
+	requests chan func() // done by the goroutine; see post
+	bell     bell
+	settled  atomic.Pointer[Settings] // new settings that wait to be adopted
+	sights   chan *sight              // the answer to a look; capacity 1
+	beaten   chan cluster.BeatOutcome // the answer to a beat; capacity 1
+	dropped  chan<- struct{}          // the fleet's
+	asking   atomic.Bool              // an exchange is under way, rather than a connect
+	well     atomic.Bool              // the node has answered since it failed, though no look asked
 
 	settings Settings
-	session  *session   // nil without a connection
-	heard    chan error // how listening on the session ended; nil while nobody listens
-	attempt  *attempt   // nil unless a connect is under way
-	renewal  *time.Timer
+	session  *session // nil without a connection
+	attempt  *attempt // nil unless a connect is under way
+	renewal  time.Time
 	warning  fault // why the session could not be renewed
 
-	wanted   bool // a look waits for the connect
-	retried  bool // that look has already lost a kept connection
-	table    table
-	timeline uint32    // that the WAL receiver was last on
-	systemID uint64    // of the server that timeline is of
-	factsAt  time.Time // before then, facts are left out: they were slow
+	wanted    bool // a look waits for a connect
+	retried   bool // that look has already lost a kept connection
+	setbacks  int  // since the node answered last
+	retry     time.Time
+	table     table
+	timeline  uint32    // that the WAL receiver was last on
+	systemID  uint64    // of the server that timeline is of
+	factsFrom time.Time // before then, facts are left out: they were slow
 }
 
 // sight is a sighting with the time at which its exchange began.
@@ -50,91 +53,146 @@ type sight struct {
 	began time.Time
 }
 
-// attempt is one connect under way.
-type attempt struct {
-	cancel context.CancelFunc
-	done   chan connected // capacity 1
-}
-
-type connected struct {
-	session *session
-	err     error
-}
-
 const (
 	// Facts that were slow are not asked for again before this time is over.
 	factsPause = time.Minute
-	// A renewal that failed is tried again after half to all of this time.
-	renewalPause = 10 * time.Second
+	// requestsAtOnce is more than there can be: a look, twice that it is
+	// urgent, a beat, new settings.
+	requestsAtOnce = 6
 )
 
-func newLink(ctx context.Context, n cluster.Node, s Settings, free slots, dropped chan<- struct{}, log *slog.Logger) *link {
-	renewal := time.NewTimer(time.Hour)
-	renewal.Stop()
+func newLink(ctx context.Context, n cluster.Node, s Settings, p pool, dropped chan<- struct{}, log *slog.Logger) *link {
 	return &link{
-		node: n, log: log.With("node", n.String()), free: free, ctx: ctx,
-		looks: make(chan struct{}, 1), beats: make(chan cluster.Row, 1), settled: make(chan Settings, 1),
-		sights: make(chan sight, 1), beaten: make(chan cluster.BeatOutcome, 1), dropped: dropped,
-		settings: s, renewal: renewal,
+		node: n, log: log, pool: p, ctx: ctx,
+		requests: make(chan func(), requestsAtOnce),
+		sights:   make(chan *sight, 1), beaten: make(chan cluster.BeatOutcome, 1), dropped: dropped,
+		settings: s,
+	}
+}
+
+// post lets the goroutine do something as soon as it is idle. It does not wait.
+func (l *link) post(do func()) {
+	l.requests <- do
+	l.bell.ring()
+}
+
+// settle lets the goroutine adopt settings.
+func (l *link) settle(s Settings) {
+	if l.settled.Swap(&s) == nil {
+		l.post(l.adopt)
 	}
 }
 
 // run serves the link until its context ends.
 func (l *link) run() {
 	defer l.leave()
-	for {
-		var arrival chan connected
-		if l.attempt != nil {
-			arrival = l.attempt.done
+	for l.ctx.Err() == nil {
+		if l.session == nil {
+			l.await()
+		} else {
+			l.idle()
 		}
-		select {
-		case <-l.ctx.Done():
-			return
-		case <-l.looks:
-			l.look()
-		case row := <-l.beats:
-			l.beat(row)
-		case s := <-l.settled:
-			l.adopt(s)
-		case c := <-arrival:
-			l.arrived(c)
-		case err := <-l.heard:
-			l.heard = nil
-			l.interrupted(err)
-		case <-l.renewal.C:
-			l.connect()
-		}
+	}
+}
+
+// await waits without a connection and does one thing.
+func (l *link) await() {
+	var due <-chan time.Time
+	if l.wanted && l.attempt == nil {
+		due = time.After(time.Until(l.retry))
+	}
+	select {
+	case <-l.ctx.Done():
+	case do := <-l.requests:
+		do()
+	case c := <-l.arrival():
+		l.arrived(c)
+	case <-due:
+		l.connect(false)
+	}
+}
+
+// idle waits on the connection and does one thing, or finds that there is
+// something to be done: a bell that rang only ends the wait.
+func (l *link) idle() {
+	s := l.session
+	if s.conn.dead {
+		l.drop()
+		return
+	}
+	l.bell.hang(s.raw, l.renewal)
+	do := l.next()
+	var err error
+	if do == nil && l.ctx.Err() == nil { // its end moves the deadline like a bell
+		err = s.conn.listen()
+	}
+	l.bell.takeDown()
+	switch {
+	case do != nil:
+		do()
+	case err == nil: // the link ends
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		l.interrupted(err)
+	case !l.renewal.IsZero() && !time.Now().Before(l.renewal):
+		l.renew()
+	}
+}
+
+// next returns what is there to be done, nil if there is nothing.
+func (l *link) next() func() {
+	select {
+	case do := <-l.requests:
+		return do
+	case c := <-l.arrival():
+		return func() { l.arrived(c) }
+	default:
+		return nil
+	}
+}
+
+// interrupted takes in that the idle connection ended.
+func (l *link) interrupted(err error) {
+	l.log.Debug("connection dropped", "node", l.node.String(), "error", classify(err).text)
+	l.drop()
+	l.wake()
+}
+
+// wake says that a kept connection dropped; many drops are said once.
+func (l *link) wake() {
+	if l.ctx.Err() != nil {
+		return
+	}
+	select {
+	case l.dropped <- struct{}{}:
+	default:
 	}
 }
 
 // leave frees all that the link holds.
 func (l *link) leave() {
-	l.renewal.Stop()
 	l.abandon()
 	l.drop()
 }
 
-// abandon gives up the connect under way and waits for it to have ended.
-func (l *link) abandon() {
-	if l.attempt == nil {
+// drop closes the session, if there is one.
+func (l *link) drop() {
+	if l.session == nil {
 		return
 	}
-	l.attempt.cancel()
-	if c := <-l.attempt.done; c.session != nil {
-		c.session.close()
-	}
-	l.attempt = nil
+	l.session.close()
+	l.session, l.renewal = nil, time.Time{}
 }
 
-// look answers a look, at once if there is a connection.
-func (l *link) look() {
-	l.wanted, l.retried = true, false
-	if l.hush() {
+// look answers a look: at once if there is a connection, and without one when
+// there is. An urgent look does not let the connect wait.
+func (l *link) look(urgent bool) {
+	l.wanted, l.retried = true, l.session == nil
+	switch {
+	case l.session != nil:
 		l.ask()
-		return
+	case urgent || l.setbacks == 0:
+		l.connect(urgent)
 	}
-	l.retried = true
-	l.connect()
 }
 
 // ask makes the exchange of the look that is wanted. A kept connection that
@@ -143,25 +201,42 @@ func (l *link) ask() {
 	began := time.Now()
 	l.asking.Store(true)
 	defer l.asking.Store(false)
-	v, err := l.session.look(began.Add(l.settings.patience()), !began.Before(l.factsAt))
+	v, err := l.session.look(began.Add(l.settings.patience()), !began.Before(l.factsFrom))
 	switch {
 	case lost(err) && !l.retried:
-		l.log.Debug("kept connection is dead", "error", classify(err).text)
+		l.log.Debug("kept connection is dead", "node", l.node.String(), "error", classify(err).text)
 		l.drop()
 		l.retried = true
-		l.connect()
+		l.connect(true)
 		return
 	case late(err):
 		l.drop()
+		l.setBack()
 		v.sighting = silent(l.settings.QueryTimeout)
 	case err != nil:
 		l.drop()
+		l.setBack()
 		v.sighting = failed(err)
 	default:
 		l.remember(&v)
-		l.listen()
 	}
-	l.tell(sight{v.sighting, began})
+	l.tell(&sight{v.sighting, began})
+	if late(err) {
+		l.connect(true) // by the next look it may be well again
+	}
+}
+
+// prove makes the exchange of a look that nobody asked for, on a connection made
+// after the node had failed: if it answers, the next look waits for it.
+func (l *link) prove() {
+	v, err := l.session.look(time.Now().Add(l.settings.patience()), true)
+	if err != nil {
+		l.drop()
+		l.setBack()
+		return
+	}
+	l.remember(&v)
+	l.well.Store(v.sighting.Outcome == cluster.Answered)
 }
 
 func silent(within time.Duration) cluster.Sighting {
@@ -171,9 +246,10 @@ func silent(within time.Duration) cluster.Sighting {
 // remember keeps of a view what later looks and beats need, and completes it
 // with what earlier ones gave.
 func (l *link) remember(v *view) {
+	l.setbacks = 0
 	if v.slowFacts {
-		l.factsAt = time.Now().Add(factsPause)
-		l.log.Info("facts are slow and left out for a while")
+		l.factsFrom = time.Now().Add(factsPause)
+		l.log.Info("facts are slow and left out for a while", "node", l.node.String())
 	}
 	seen := &v.sighting
 	if seen.Outcome != cluster.Answered {
@@ -194,7 +270,7 @@ func (l *link) remember(v *view) {
 	}
 }
 
-func (l *link) tell(s sight) {
+func (l *link) tell(s *sight) {
 	l.wanted = false
 	l.sights <- s
 }
@@ -202,7 +278,7 @@ func (l *link) tell(s sight) {
 // beat answers a beat. Without a connection nothing is sent: the next look
 // makes one.
 func (l *link) beat(row cluster.Row) {
-	if !l.hush() {
+	if l.session == nil {
 		l.wake()
 		l.beaten <- unsent(wrong{cluster.ReasonDisconnected, "the connection was lost before the beat was sent"})
 		return
@@ -210,163 +286,22 @@ func (l *link) beat(row cluster.Row) {
 	outcome := l.session.beat(row, &l.table, time.Now().Add(l.settings.patience()))
 	if outcome.Verdict == cluster.Unknown {
 		l.drop()
-	} else {
-		l.listen()
+		l.setBack()
+		l.connect(true) // by the next look it may be well again
 	}
 	l.beaten <- outcome
 }
 
-// listen watches the idle connection, so that its end is heard at once.
-func (l *link) listen() {
-	if l.session == nil {
-		return
-	}
-	if l.session.conn.IsClosed() {
-		l.drop()
-		return
-	}
-	heard := make(chan error, 1)
-	l.heard = heard
-	conn := l.session.conn
-	go func() { heard <- conn.WaitForNotification(context.Background()) }()
-}
-
-// hush stops listening and tells whether there is a connection to use.
-func (l *link) hush() bool {
-	if l.session == nil {
-		return false
-	}
-	if l.heard != nil {
-		l.session.raw.SetReadDeadline(past())
-		err := <-l.heard
-		l.heard = nil
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			l.drop()
-			return false
-		}
-	}
-	return true
-}
-
-// interrupted takes in how listening ended by itself.
-func (l *link) interrupted(err error) {
-	if err == nil { // somebody's notification
-		l.listen()
-		return
-	}
-	l.log.Debug("connection dropped", "error", classify(err).text)
-	l.drop()
-	l.wake()
-}
-
-// wake says that a kept connection dropped; many drops are said once.
-func (l *link) wake() {
-	if l.ctx.Err() != nil {
-		return
-	}
-	select {
-	case l.dropped <- struct{}{}:
-	default:
-	}
-}
-
-// drop closes the session, if there is one.
-func (l *link) drop() {
-	if l.session == nil {
-		return
-	}
-	s, heard := l.session, l.heard
-	l.session, l.heard = nil, nil
-	l.renewal.Stop()
-	if heard != nil {
-		s.raw.SetReadDeadline(past())
-		<-heard //nolint:errcheck // it ended because of us
-	}
-	s.close()
-}
-
-// connect starts a connect unless one is under way.
-func (l *link) connect() {
-	if l.attempt != nil {
-		return
-	}
-	ctx, cancel := context.WithCancel(l.ctx)
-	a := &attempt{cancel: cancel, done: make(chan connected, 1)}
-	l.attempt = a
-	settings := l.settings
-	go func() {
-		s, err := connect(ctx, l.ctx, settings, l.node, l.free)
-		a.done <- connected{s, err}
-	}()
-}
-
-// arrived takes in how a connect ended.
-func (l *link) arrived(c connected) {
-	l.attempt.cancel()
-	l.attempt = nil
-	switch {
-	case c.err == nil:
-		l.drop()
-		l.session, l.warning = c.session, fault{}
-		l.schedule(l.settings.ConnectionLifetime)
-	case l.session != nil:
-		l.notRenewed(c.err)
-		return
-	}
-	switch {
-	case l.wanted && c.err != nil:
-		l.tell(sight{l.unconnected(c.err), time.Now()})
-	case l.wanted:
-		l.retried = true
-		l.ask()
-	default:
-		l.listen()
-	}
-}
-
-func (l *link) unconnected(err error) cluster.Sighting {
-	s := failed(err)
-	if late(err) {
-		s.Error = "no connection within " + l.settings.ConnectTimeout.String()
-	}
-	return s
-}
-
-// notRenewed keeps the old connection and shows why there is no new one, but
-// lets go of a server that is shutting down: it may be waiting for us.
-func (l *link) notRenewed(err error) {
-	if goingDown(err) {
-		l.drop()
-		l.wake()
-		return
-	}
-	f := classify(err)
-	if l.warning.reason != f.reason {
-		l.log.Warn("connection cannot be renewed, the old one is kept", "reason", f.reason, "error", f.text)
-	}
-	l.warning = f
-	l.schedule(renewalPause)
-}
-
-// schedule sets the renewal of the connection, at a random time so that the
-// renewals of many nodes do not come together.
-func (l *link) schedule(within time.Duration) {
-	l.renewal.Stop()
-	if l.settings.ConnectionLifetime == 0 && l.warning == (fault{}) {
-		return
-	}
-	l.renewal.Reset(within/2 + rand.N(within/2+1))
-}
-
 // adopt takes new settings into use. The role is asked for by the new
 // statement from now on, whenever the connection comes to be renewed.
-func (l *link) adopt(s Settings) {
+func (l *link) adopt() {
+	s := *l.settled.Swap(nil)
 	l.abandon()
 	if l.session != nil && s.IsSlaveStatement != l.settings.IsSlaveStatement {
 		l.session.setRole(s.IsSlaveStatement)
 	}
-	l.settings = s
+	l.settings, l.setbacks = s, 0
 	if l.session != nil || l.wanted {
-		l.connect()
+		l.connect(true)
 	}
 }

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"context"
 	"time"
 
 	"plusmoin/cluster"
@@ -35,11 +34,11 @@ func (s *session) look(deadline time.Time, facts bool) (view, error) {
 	if !facts {
 		asked = asked[:2]
 	}
-	p := s.conn.StartPipeline(context.Background())
+	var q request
 	for _, statement := range asked {
-		statement.send(p)
+		statement.ask(&q)
 	}
-	replies, err := s.collect(p, asked...)
+	replies, err := s.exchange(q, asked...)
 	if len(replies) < 2 || err != nil && !late(err) {
 		return view{}, err
 	}

@@ -14,6 +14,7 @@ import (
 )
 
 func TestMasterAndSlave(t *testing.T) {
+	t.Parallel()
 	lab := pglab.New(t)
 	servers, err := lab.Cluster(t.Context(), "m", "s")
 	must(t, err)
@@ -63,6 +64,7 @@ func TestMasterAndSlave(t *testing.T) {
 }
 
 func TestAccess(t *testing.T) {
+	t.Parallel()
 	lab := pglab.New(t)
 	ours, err := lab.Authority("ours")
 	must(t, err)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"plusmoin/cluster"
 )
@@ -16,7 +18,7 @@ import (
 type session struct {
 	ctx      context.Context // of its link: when it ends, no exchange goes on
 	unhook   func() bool
-	conn     *pgconn.PgConn
+	conn     *wire
 	raw      net.Conn
 	identity cluster.Facts // what does not change while the session lasts
 
@@ -29,14 +31,20 @@ type session struct {
 // errUnusable is said of a connection that must be made anew though it works.
 var errUnusable = errors.New("the session lost its prepared statements, as behind a connection pooler")
 
-// connect makes a session that lives no longer than life. Its time begins when
-// it has a slot; ctx ends it before.
+// connect makes a session when there is a slot; ctx ends the wait for that, and
+// the connect.
 func connect(ctx, life context.Context, s Settings, n cluster.Node, free slots) (*session, error) {
 	release, err := free.take(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	return establish(ctx, life, s, n, newReaders())
+}
+
+// establish makes a session that lives no longer than life, within
+// ConnectTimeout; ctx ends it before.
+func establish(ctx, life context.Context, s Settings, n cluster.Node, readers *sync.Pool) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.ConnectTimeout)
 	defer cancel()
 	config, err := s.config(n)
@@ -49,7 +57,12 @@ func connect(ctx, life context.Context, s Settings, n cluster.Node, free slots) 
 	if err != nil {
 		return nil, err
 	}
-	session := newSession(life, conn, d.raw, s.IsSlaveStatement)
+	wire, err := takeOver(ctx, conn, readers)
+	if err != nil {
+		d.raw.Close()
+		return nil, err
+	}
+	session := newSession(life, wire, d.raw, s.IsSlaveStatement)
 	deadline, _ := ctx.Deadline()
 	if err := session.introduce(deadline); err != nil {
 		session.close()
@@ -58,11 +71,11 @@ func connect(ctx, life context.Context, s Settings, n cluster.Node, free slots) 
 	return session, nil
 }
 
-func newSession(life context.Context, conn *pgconn.PgConn, raw net.Conn, role string) *session {
+func newSession(life context.Context, conn *wire, raw net.Conn, role string) *session {
 	s := &session{
 		ctx: life, conn: conn, raw: raw,
 		row:        statement{name: "plusmoin_row", sql: rowSQL},
-		facts:      statement{name: "plusmoin_facts", sql: factsSQL(major(conn.ParameterStatus("server_version")))},
+		facts:      statement{name: "plusmoin_facts", sql: factsSQL(major(conn.version))},
 		fineBeat:   statement{name: "plusmoin_beat", sql: fineBeatSQL},
 		coarseBeat: statement{name: "plusmoin_beat_s", sql: coarseBeatSQL},
 	}
@@ -89,7 +102,7 @@ func (s *session) begin(deadline time.Time) error {
 
 // end closes an exchange after which the connection is still good.
 func (s *session) end() error {
-	if s.conn.IsClosed() {
+	if s.conn.dead {
 		return net.ErrClosed
 	}
 	if err := s.raw.SetDeadline(time.Time{}); err != nil {
@@ -104,16 +117,16 @@ func (s *session) introduce(deadline time.Time) error {
 	if err := s.begin(deadline); err != nil {
 		return err
 	}
-	if sql := sessionSQL(major(s.conn.ParameterStatus("server_version"))); sql != "" {
-		if _, err := s.run(sql); err != nil && s.conn.IsClosed() {
+	if sql := sessionSQL(major(s.conn.version)); sql != "" {
+		if _, err := s.run(sql); err != nil && s.conn.dead {
 			return err
 		}
 	}
 	system, server := statement{sql: systemSQL}, statement{sql: serverSQL}
-	p := s.conn.StartPipeline(context.Background())
-	system.send(p)
-	server.send(p)
-	replies, err := s.collect(p, &system, &server)
+	var q request
+	system.ask(&q)
+	server.ask(&q)
+	replies, err := s.exchange(q, &system, &server)
 	if err != nil {
 		return err
 	}
@@ -129,40 +142,47 @@ func (s *session) introduce(deadline time.Time) error {
 	return s.end()
 }
 
-// collect sends what was queued and reads the answers. With an error there may
-// be fewer answers than statements, and the connection is of no more use.
-func (s *session) collect(p *pgconn.Pipeline, statements ...*statement) ([]reply, error) {
-	if err := p.Flush(); err != nil {
+// exchange sends a request and reads the answers to its statements. With an
+// error there may be fewer answers than statements, and the connection is of no
+// more use.
+func (s *session) exchange(q request, statements ...*statement) ([]reply, error) {
+	if err := s.conn.send(q); err != nil {
 		return nil, err
 	}
 	replies := make([]reply, 0, len(statements))
 	for _, statement := range statements {
-		r, err := statement.receive(p)
+		r, err := statement.receive(s.conn)
 		if err != nil {
-			_ = p.Close() // would only repeat err
+			s.conn.dead = true
 			return replies, err
 		}
 		replies = append(replies, r)
 	}
-	return replies, p.Close()
+	s.conn.rest()
+	return replies, nil
 }
 
 // run runs statements without parameters, as one transaction, and returns the
-// rows of the last.
+// rows of the last that gave some.
 func (s *session) run(sql string) ([][][]byte, error) {
-	results, err := s.conn.Exec(context.Background(), sql).ReadAll()
-	if err != nil || len(results) == 0 {
+	var q request
+	q.add(&pgproto3.Query{String: sql})
+	replies, err := s.exchange(q, &statement{})
+	if err != nil {
 		return nil, err
 	}
-	return results[len(results)-1].Rows, nil
+	if r := replies[0]; r.err != nil {
+		return nil, r.err
+	}
+	return replies[0].rows, nil
 }
 
 // close ends the session without waiting for the server.
 func (s *session) close() {
 	s.unhook()
-	if !s.conn.IsClosed() {
+	if !s.conn.dead {
 		s.raw.SetDeadline(time.Now().Add(100 * time.Millisecond))
-		s.conn.Close(context.Background()) // says goodbye if it can
+		s.conn.goodbye()
 	}
 	s.raw.Close()
 }

@@ -62,6 +62,9 @@ type Settings struct {
 	// ConnectionLifetime is the age at which a connection is renewed; 0 keeps
 	// it for as long as it works.
 	ConnectionLifetime time.Duration
+	// Heartbeat is the longest time between two connects to a node that stays
+	// down and is not urgent, see Look. 0 connects at every look.
+	Heartbeat time.Duration
 }
 
 // check says what is wrong with s, as far as that can be known without a
@@ -74,6 +77,8 @@ func (s Settings) check() error {
 		return errors.New("query timeout must be above 0")
 	case s.ConnectionLifetime < 0:
 		return errors.New("connection lifetime must not be negative")
+	case s.Heartbeat < 0:
+		return errors.New("heartbeat must not be negative")
 	case strings.TrimSpace(s.IsSlaveStatement) == "":
 		return errors.New("is_slave_statement is empty")
 	case os.Getenv("PGSERVICE") != "":
@@ -190,8 +195,9 @@ func homeFile(name string) string {
 	return path
 }
 
+var escape = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+
 func connString(words [][2]string) string {
-	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 	var b strings.Builder
 	for _, w := range words {
 		fmt.Fprintf(&b, "%s='%s' ", w[0], escape.Replace(w[1]))

@@ -12,18 +12,26 @@ type ship struct {
 	*link
 	cancel  context.CancelFunc
 	looking bool  // a look was asked for and not answered
-	beating bool  // and a beat
+	hurried bool  // and it is known to be urgent
+	fresh   bool  // it was asked for in this round
+	beating bool  // a beat was asked for and not answered
 	failing bool  // it is not waited for
 	last    fault // why it failed last
 }
 
-// ask asks for a look unless one is still under way. An answer that came since
-// the last round is not used but shows that the node can be waited for.
-func (s *ship) ask() {
+// ask asks for a look unless one is still under way, which may become urgent.
+// An answer that came since the last round is not used but shows that the node
+// can be waited for.
+func (s *ship) ask(urgent bool) {
 	s.catchUp()
-	if !s.looking {
-		s.looking = true
-		s.looks <- struct{}{}
+	s.fresh = !s.looking
+	switch {
+	case !s.looking:
+		s.looking, s.hurried = true, urgent
+		s.post(func() { s.look(urgent) })
+	case urgent && !s.hurried:
+		s.hurried = true
+		s.post(s.hurry)
 	}
 }
 
@@ -38,10 +46,13 @@ func (s *ship) catchUp() {
 		s.beating = false
 	default:
 	}
+	if s.well.Swap(false) {
+		s.failing = false
+	}
 }
 
 // take notes the answer to a look.
-func (s *ship) take(seen sight) cluster.Sighting {
+func (s *ship) take(seen *sight) cluster.Sighting {
 	s.looking = false
 	s.failing = seen.Outcome != cluster.Answered
 	s.last = fault{}
@@ -51,19 +62,25 @@ func (s *ship) take(seen sight) cluster.Sighting {
 	return seen.Sighting
 }
 
-// await waits for the answer to a look until ctx ends. If the whole round was
-// cancelled, that says nothing of the node.
-func (s *ship) await(within, round context.Context, patience time.Duration) cluster.Sighting {
+// hear waits for the answer to a look until ctx ends, and takes one that is
+// there even then: other nodes may have used up the time. If the whole round
+// was cancelled, that says nothing of the node.
+func (s *ship) hear(within, round context.Context, patience time.Duration) cluster.Sighting {
 	select {
 	case seen := <-s.sights:
 		return s.take(seen)
 	case <-within.Done():
-		s.failing = round.Err() == nil
-		if s.failing && s.asking.Load() {
-			return s.mute(patience)
-		}
-		return s.connecting()
 	}
+	select {
+	case seen := <-s.sights:
+		return s.take(seen)
+	default:
+	}
+	s.failing = round.Err() == nil
+	if s.failing && s.asking.Load() {
+		return s.mute(patience)
+	}
+	return s.connecting()
 }
 
 // mute is the sighting of a node that was asked and has not answered, though
@@ -74,9 +91,16 @@ func (s *ship) mute(within time.Duration) cluster.Sighting {
 	return sighting
 }
 
-// glance returns the answer of a node that is not waited for, if it is there
-// and from this round.
-func (s *ship) glance(began time.Time) cluster.Sighting {
+// glance returns the answer of a node that is not waited for, if it is there by
+// the end of a moment and from this round.
+func (s *ship) glance(moment context.Context, began time.Time) cluster.Sighting {
+	if s.fresh {
+		select {
+		case seen := <-s.sights:
+			return s.take(seen)
+		case <-moment.Done():
+		}
+	}
 	select {
 	case seen := <-s.sights:
 		sighting := s.take(seen)
@@ -103,23 +127,34 @@ func (s *ship) askBeat(row cluster.Row) bool {
 		return false
 	}
 	s.beating = true
-	s.beats <- row
+	s.post(func() { s.beat(row) })
 	return true
 }
 
-// awaitBeat waits for what becomes of a beat until ctx ends. A node that
-// refuses its beat still answers, and the next look waits for it; one that does
-// not say what became of it is not waited for.
+// awaitBeat waits for what becomes of a beat until ctx ends, and takes an
+// outcome that is there even then. A node that refuses its beat still answers,
+// and the next look waits for it; one that does not say what became of it is
+// not waited for.
 func (s *ship) awaitBeat(within, round context.Context) cluster.BeatOutcome {
-	outcome := cluster.BeatOutcome{Reason: cluster.ReasonTimeout, Error: "no answer to the beat in time"}
 	select {
-	case outcome = <-s.beaten:
-		s.beating = false
+	case outcome := <-s.beaten:
+		return s.settleBeat(outcome)
 	case <-within.Done():
-		if round.Err() != nil {
-			return cluster.BeatOutcome{Error: "the round was cancelled"}
-		}
 	}
+	select {
+	case outcome := <-s.beaten:
+		return s.settleBeat(outcome)
+	default:
+	}
+	if round.Err() != nil {
+		return cluster.BeatOutcome{Error: "the round was cancelled"}
+	}
+	s.failing, s.last = true, fault{cluster.ReasonTimeout, "no answer to the beat in time"}
+	return cluster.BeatOutcome{Reason: s.last.reason, Error: s.last.text}
+}
+
+func (s *ship) settleBeat(outcome cluster.BeatOutcome) cluster.BeatOutcome {
+	s.beating = false
 	if outcome.Verdict == cluster.Unknown {
 		s.failing, s.last = true, fault{outcome.Reason, outcome.Error}
 	}

@@ -5,13 +5,14 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// statement is one statement of a session. It is prepared in passing when it
-// is first sent, in the same round trip.
+// statement is one statement of a session. If it has a name, it is prepared in
+// passing when it is first sent, in the same round trip.
 type statement struct {
 	name, sql string
-	described *pgconn.StatementDescription // nil until prepared
+	prepared  bool
 }
 
 // reply is what a server answered to one statement.
@@ -24,72 +25,66 @@ type reply struct {
 // rowsKept is enough to know that there are too many.
 const rowsKept = 2
 
-var errEndedEarly = errors.New("the answer ended early")
+var errCopy = errors.New("the statement is a COPY")
 
-// send queues the statement with a sync of its own, so that its failure does
-// not touch the statements after it.
-func (s *statement) send(p *pgconn.Pipeline, parameters ...string) {
+// ask adds the statement to a request, with a sync of its own, so that its
+// failure does not touch the statements after it. All values go both ways as
+// text, so no server need describe what it is about to send.
+func (s *statement) ask(q *request, parameters ...string) {
 	var values [][]byte
 	for _, v := range parameters {
 		values = append(values, []byte(v))
 	}
-	if s.described == nil {
-		p.SendPrepare(s.name, s.sql, nil)
-		p.SendQueryPrepared(s.name, values, nil, nil)
-	} else {
-		p.SendQueryStatement(s.described, values, nil, nil)
+	if !s.prepared {
+		q.add(&pgproto3.Parse{Name: s.name, Query: s.sql})
 	}
-	p.SendPipelineSync()
+	q.add(&pgproto3.Bind{PreparedStatement: s.name, Parameters: values})
+	q.add(&pgproto3.Execute{})
+	q.add(&pgproto3.Sync{})
 }
 
 // receive reads the answer up to its sync: only then is the statement
 // committed. An error means that the connection is of no more use.
-func (s *statement) receive(p *pgconn.Pipeline) (reply, error) {
+func (s *statement) receive(w *wire) (reply, error) {
 	var r reply
 	for {
-		result, err := p.GetResults()
-		if reader, ok := result.(*pgconn.ResultReader); ok {
-			err = r.read(reader)
-		}
+		message, err := w.receive()
 		if err != nil {
-			var refusal *pgconn.PgError
-			if !errors.As(err, &refusal) || fatal(refusal) {
-				return r, err
-			}
-			if r.err == nil {
-				r.err = refusal
-			}
-			continue
+			return r, err
 		}
-		switch result := result.(type) {
-		case *pgconn.StatementDescription:
-			result.Name = s.name
-			s.described = result
-		case *pgconn.PipelineSync:
+		switch message := message.(type) {
+		case *pgproto3.ParseComplete:
+			s.prepared = s.name != ""
+		case *pgproto3.RowDescription: // of the next of several statements
+			r.rows = nil
+		case *pgproto3.DataRow:
+			r.keep(message.Values)
+		case *pgproto3.CommandComplete:
+			r.tag = pgconn.NewCommandTag(string(message.CommandTag))
+		case *pgproto3.ErrorResponse:
+			if r.err == nil {
+				r.err = pgconn.ErrorResponseToPgError(message)
+			}
+		case *pgproto3.ReadyForQuery:
 			return r, nil
-		case nil:
-			return r, errEndedEarly
+		case *pgproto3.CopyInResponse, *pgproto3.CopyOutResponse, *pgproto3.CopyBothResponse:
+			return r, errCopy
 		}
 	}
 }
 
-func (r *reply) read(reader *pgconn.ResultReader) error {
-	for reader.NextRow() {
-		if len(r.rows) == rowsKept {
-			continue
-		}
-		var row [][]byte
-		for _, v := range reader.Values() {
-			if v != nil {
-				v = append([]byte{}, v...)
-			}
-			row = append(row, v)
-		}
-		r.rows = append(r.rows, row)
+// keep copies a row, which is the reader's.
+func (r *reply) keep(values [][]byte) {
+	if len(r.rows) == rowsKept {
+		return
 	}
-	var err error
-	r.tag, err = reader.Close()
-	return err
+	row := make([][]byte, len(values))
+	for i, v := range values {
+		if v != nil {
+			row[i] = append([]byte{}, v...)
+		}
+	}
+	r.rows = append(r.rows, row)
 }
 
 // unusable tells that the server forgot or cannot go on with a prepared

@@ -1,0 +1,197 @@
+package postgres
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"plusmoin/cluster"
+)
+
+// This file is the part of a link that makes connections: the first one, those
+// that take the place of a lost one, and renewals.
+
+// pool is what links share. What is not urgent has slots of its own, so that a
+// thousand dead hosts keep nobody waiting.
+type pool struct {
+	urgent, patient slots
+	readers         *sync.Pool
+}
+
+func newPool() pool {
+	return pool{urgent: make(slots, connectsAtOnce), patient: make(slots, connectsAtOnce/2), readers: newReaders()}
+}
+
+// attempt is one connect under way.
+type attempt struct {
+	patient bool
+	begun   atomic.Bool // it has its slot
+	cancel  context.CancelFunc
+	done    chan connected // capacity 1
+}
+
+type connected struct {
+	session *session
+	err     error
+}
+
+const (
+	// A renewal that failed is tried again after half to all of this time.
+	renewalPause = 10 * time.Second
+	// A connect that failed once is put off by half to all of this time,
+	// unless it is urgent, and twice that with each further setback, but never
+	// by more than a heartbeat.
+	firstPause = 250 * time.Millisecond
+)
+
+// connect starts a connect unless one is under way. One that is patient and
+// has no slot yet is replaced by an urgent one.
+func (l *link) connect(urgent bool) {
+	if l.attempt != nil {
+		if !urgent || !l.attempt.patient || l.attempt.begun.Load() {
+			return
+		}
+		l.abandon()
+	}
+	ctx, cancel := context.WithCancel(l.ctx)
+	a := &attempt{patient: !urgent, cancel: cancel, done: make(chan connected, 1)}
+	l.attempt = a
+	settings := l.settings
+	go func() {
+		s, err := a.make(ctx, l.ctx, settings, l.node, l.pool)
+		a.done <- connected{s, err}
+		l.bell.ring()
+	}()
+}
+
+func (a *attempt) make(ctx, life context.Context, s Settings, n cluster.Node, p pool) (*session, error) {
+	free := p.urgent
+	if a.patient {
+		free = p.patient
+	}
+	release, err := free.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	a.begun.Store(true)
+	return establish(ctx, life, s, n, p.readers)
+}
+
+// hurry lets a look that waits for a connect wait no longer than it must.
+func (l *link) hurry() {
+	if l.wanted && l.session == nil {
+		l.connect(true)
+	}
+}
+
+// abandon gives up the connect under way and waits for it to have ended. One
+// that did connect is closed.
+func (l *link) abandon() {
+	if l.attempt == nil {
+		return
+	}
+	l.attempt.cancel()
+	if c := <-l.attempt.done; c.session != nil {
+		c.session.close()
+	}
+	l.attempt = nil
+}
+
+// arrival returns where a connect under way says how it ended.
+func (l *link) arrival() <-chan connected {
+	if l.attempt == nil {
+		return nil
+	}
+	return l.attempt.done
+}
+
+// arrived takes in how a connect ended. The old connection goes only when the
+// new one is there.
+func (l *link) arrived(c connected) {
+	l.attempt.cancel()
+	l.attempt = nil
+	switch {
+	case c.err == nil:
+		l.drop()
+		l.session, l.warning = c.session, fault{}
+		l.schedule(l.settings.ConnectionLifetime)
+	case l.session != nil:
+		l.notRenewed(c.err)
+		return
+	default:
+		l.setBack()
+	}
+	switch {
+	case l.wanted && c.err != nil:
+		l.tell(&sight{l.unconnected(c.err), time.Now()})
+	case l.wanted:
+		l.retried = true
+		l.ask()
+	case c.err == nil && l.setbacks > 0:
+		l.prove()
+	}
+}
+
+func (l *link) unconnected(err error) cluster.Sighting {
+	s := failed(err)
+	if late(err) {
+		s.Error = "no connection within " + l.settings.ConnectTimeout.String()
+	}
+	return s
+}
+
+// setBack notes that the node could not be connected to or did not answer, and
+// puts the next connect off.
+func (l *link) setBack() {
+	l.setbacks++
+	l.retry = time.Now().Add(spread(backOff(l.setbacks, l.settings.Heartbeat)))
+}
+
+// backOff is the longest time by which the connect after so many setbacks is
+// put off.
+func backOff(setbacks int, heartbeat time.Duration) time.Duration {
+	pause := firstPause
+	for range min(setbacks, 20) - 1 {
+		pause *= 2
+	}
+	return min(pause, heartbeat)
+}
+
+// spread returns a random time from half of d to all of it, so that what falls
+// due at many nodes together does not come together again.
+func spread(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+// renew makes a connection that is to take the place of the one there is.
+func (l *link) renew() {
+	l.renewal = time.Time{}
+	l.connect(true)
+}
+
+// notRenewed keeps the old connection and shows why there is no new one, but
+// lets go of a server that is shutting down: it may be waiting for us.
+func (l *link) notRenewed(err error) {
+	if goingDown(err) {
+		l.drop()
+		l.wake()
+		return
+	}
+	f := classify(err)
+	if l.warning.reason != f.reason {
+		l.log.Warn("connection cannot be renewed, the old one is kept",
+			"node", l.node.String(), "reason", f.reason, "error", f.text)
+	}
+	l.warning = f
+	l.schedule(renewalPause)
+}
+
+// schedule sets when the connection is to be renewed: within that time, and
+// never if it is 0.
+func (l *link) schedule(within time.Duration) {
+	l.renewal = time.Time{}
+	if within > 0 {
+		l.renewal = time.Now().Add(spread(within))
+	}
+}

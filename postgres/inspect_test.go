@@ -1,0 +1,147 @@
+package postgres
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"plusmoin/cluster"
+	"plusmoin/internal/pglab"
+)
+
+// inspectOne inspects nodes and returns what was found of the first.
+func inspectOne(t *testing.T, s Settings, nodes ...cluster.Node) Inspection {
+	t.Helper()
+	found, err := Inspect(t.Context(), s, nodes, 0)
+	must(t, err)
+	if len(found) != len(nodes) || found[0].Node != nodes[0] {
+		t.Fatalf("%+v", found)
+	}
+	return found[0]
+}
+
+func TestInspect(t *testing.T) {
+	lab := pglab.New(t)
+	servers, err := lab.Cluster(t.Context(), "m", "s")
+	must(t, err)
+	m, s := nodeOf(servers[0]), nodeOf(servers[1])
+	sql(t, servers[0], "GRANT pg_read_all_stats TO plusmoin")
+	f := openFleet(t, labSettings())
+	lookUntil(t, f, m, answered)
+	confirmed(t, sendBeat(t, f, beatOf(3, m, 7_000_008)))
+	must(t, servers[1].CatchUp(t.Context()))
+
+	master := inspectOne(t, labSettings(), m, s)
+	if master.Reason != "" || master.Slave || len(master.Rows) != 1 || master.Rows[0].Stamp != 7_000_008 ||
+		master.Facts.SystemID == 0 || master.ClientAddr != "127.0.0.1" || !master.SeesStats || master.Latency <= 0 {
+		t.Errorf("%+v", master)
+	}
+	if len(master.Standbys) != 1 || master.Standbys[0] != (Standby{Application: "s", Client: "127.0.0.1"}) {
+		t.Errorf("standbys %+v", master.Standbys)
+	}
+	var own, fleet bool
+	for _, s := range master.Sessions {
+		own = own || s.PID == master.PID
+		fleet = fleet || s.PID != master.PID && s.Application == "plusmoin"
+	}
+	if !own || !fleet {
+		t.Errorf("sessions %+v, ours %d", master.Sessions, master.PID)
+	}
+	slave := inspectOne(t, labSettings(), s, m)
+	if !slave.Slave || slave.ClusterName != "s" || slave.ReceiverTimeout != time.Minute || slave.Facts.Receiver.Upstream != m.String() {
+		t.Errorf("%+v", slave)
+	}
+	if _, err := Inspect(t.Context(), Settings{}, []cluster.Node{m}, 0); err == nil {
+		t.Error("settings without a statement were taken")
+	}
+}
+
+// The statements of an inspection cannot write, whatever is_slave_statement is.
+func TestInspectionIsReadOnly(t *testing.T) {
+	server, err := pglab.New(t).Master(t.Context(), "m")
+	must(t, err)
+	sql(t, server, `CREATE FUNCTION writes() RETURNS bool LANGUAGE plpgsql AS 'BEGIN CREATE TABLE trace(); RETURN false; END';
+GRANT CREATE ON SCHEMA public TO plusmoin`)
+	in := inspectOne(t, with(func(s *Settings) { s.IsSlaveStatement = "SELECT writes()" }), nodeOf(server))
+	told := slices.ContainsFunc(in.Findings, func(f Finding) bool { return f.Weight == Note && strings.Contains(f.Text, "writes") })
+	if in.Reason != "" || in.Slave || !told {
+		t.Errorf("%+v", in)
+	}
+	if got := sql(t, server, "SELECT to_regclass('trace')"); got != "" {
+		t.Errorf("it has made %s", got)
+	}
+}
+
+// What sits on the port can be anything; it neither hangs an inspection nor is
+// it believed.
+func TestInspectHostileServers(t *testing.T) {
+	for name, c := range map[string]struct {
+		serve func(net.Conn)
+		want  cluster.Reason
+	}{
+		"accepts and is silent": {silence, cluster.ReasonTimeout},
+		"closes at once":        {func(net.Conn) {}, cluster.ReasonDisconnected},
+		"answers nonsense":      {speaker{}.serve, cluster.ReasonBadAnswer},
+		"closes at the row":     {speaker{func(_ net.Conn, sql string) bool { return sql != rowSQL }}.serve, cluster.ReasonDisconnected},
+		"closes at a view":      {speaker{func(_ net.Conn, sql string) bool { return sql != standbysSQL }}.serve, cluster.ReasonDisconnected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			in := inspectOne(t, with(quick), fakeServer(t, c.serve))
+			if in.Reason != c.want || len(in.Findings) == 0 || time.Since(began) > 3*time.Second {
+				t.Errorf("after %v: %+v", time.Since(began), in)
+			}
+		})
+	}
+}
+
+// What makes a server let us in, by what it said.
+func TestAfterRefusal(t *testing.T) {
+	plain := access{user: "plusmoin", database: "plusmoin", node: cluster.Node{Host: "127.0.0.1", Port: 1}}
+	odd := access{user: "all", database: `my "db"`, node: cluster.Node{Host: "/run", Port: 1}}
+	secure := plain
+	secure.tls = true
+	for _, c := range []struct {
+		a             access
+		code, message string
+		want          string
+	}{
+		{plain, "28000", `no pg_hba.conf entry for host "10.0.0.1", user "plusmoin"`, "host    plusmoin    plusmoin    10.0.0.1/32    scram-sha-256"},
+		{plain, "28000", `no pg_hba.conf entry for host "fd00::5", user "plusmoin"`, "host    plusmoin    plusmoin    fd00::5/128    scram-sha-256"},
+		{plain, "28000", `no pg_hba.conf entry for host "::ffff:10.0.0.1"`, "host    plusmoin    plusmoin    10.0.0.1/32    scram-sha-256"},
+		{plain, "28000", `pas d'entrée dans pg_hba.conf`, "host    plusmoin    plusmoin    127.0.0.1/32    scram-sha-256"},
+		{secure, "28000", "pg_hba.conf rejects connection", "hostssl    plusmoin    plusmoin    127.0.0.1/32    scram-sha-256"},
+		{odd, "28000", "pg_hba.conf rejects connection", `local    "my "db""    "all"    scram-sha-256`},
+		{odd, "28000", `role "all" does not exist`, "CREATE ROLE \"all\" LOGIN;\n\\password \"all\""},
+		{odd, "3D000", "", `CREATE DATABASE "my ""db""" OWNER "all";`},
+		{plain, "55000", "", "ALTER DATABASE plusmoin ALLOW_CONNECTIONS true;"},
+		{plain, "53300", `too many connections for database "plusmoin"`, "ALTER DATABASE plusmoin CONNECTION LIMIT -1;"},
+		{plain, "53300", "sorry, too many clients already", strings.Join(whoConnects(), "\n")},
+		{plain, "57P03", "the database system is not accepting connections", "hot_standby = on"},
+		{plain, "57P03", "the database system is starting up", ""},
+		{plain, "XX000", "", ""},
+	} {
+		var got string
+		for _, r := range c.a.afterRefusal(&pgconn.PgError{Code: c.code, Message: c.message}) {
+			got = strings.Join(r.Lines, "\n")
+		}
+		if got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.code, c.message, got, c.want)
+		}
+	}
+}
+
+func TestQuoteName(t *testing.T) {
+	for name, want := range map[string]string{
+		"plusmoin": "plusmoin", "public": "public", "user": `"user"`, "Shop": `"Shop"`, `a"b`: `"a""b"`, "": `""`, "1a": `"1a"`,
+	} {
+		if got := quoteName(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// wire speaks the protocol over a connection that the library has made. It does
+// what little a look and a beat need, and it does it with next to no memory
+// while nothing is being read: what decodes messages is borrowed when the first
+// bytes of an answer are there and given back after the last. A thousand idle
+// connections would otherwise hold a thousand buffers.
+type wire struct {
+	conn    net.Conn // with TLS if there is any
+	readers *sync.Pool
+	reader  *reader // borrowed; nil while nothing is read in part
+	first   [16]byte
+	version string
+	pid     uint32
+	dead    bool // of no more use
+}
+
+// reader decodes messages. It belongs to one wire at a time.
+type reader struct {
+	*pgproto3.Frontend
+	head []byte // to be read before conn
+	conn net.Conn
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if len(r.head) > 0 {
+		n := copy(p, r.head)
+		r.head = r.head[n:]
+		return n, nil
+	}
+	return r.conn.Read(p)
+}
+
+// newReaders returns a pool of readers, to be shared by many wires.
+func newReaders() *sync.Pool {
+	return &sync.Pool{New: func() any {
+		r := &reader{}
+		r.Frontend = pgproto3.NewFrontend(r, io.Discard)
+		r.SetMaxBodyLen(maxMessage)
+		return r
+	}}
+}
+
+// takeOver makes a wire of a connection.
+func takeOver(ctx context.Context, conn *pgconn.PgConn, readers *sync.Pool) (*wire, error) {
+	// Nothing may be left in the library's own buffers.
+	if err := conn.SyncConn(ctx); err != nil {
+		return nil, err
+	}
+	hijacked, err := conn.Hijack()
+	if err != nil {
+		return nil, err
+	}
+	return &wire{
+		conn: hijacked.Conn, readers: readers,
+		version: hijacked.ParameterStatuses["server_version"], pid: hijacked.PID,
+	}, nil
+}
+
+// request is messages to be sent together.
+type request struct {
+	bytes []byte
+	err   error
+}
+
+func (q *request) add(m pgproto3.FrontendMessage) {
+	if q.err == nil {
+		q.bytes, q.err = m.Encode(q.bytes)
+	}
+}
+
+func (w *wire) send(q request) error {
+	err := q.err
+	if err == nil {
+		_, err = w.conn.Write(q.bytes)
+	}
+	w.dead = w.dead || err != nil
+	return err
+}
+
+// receive returns the next message, which holds until the next call or rest. An
+// error with which the server ended the session is returned as an error.
+func (w *wire) receive() (pgproto3.BackendMessage, error) {
+	if w.reader == nil {
+		n, err := w.conn.Read(w.first[:])
+		if n == 0 {
+			return nil, ended(err)
+		}
+		w.reader = w.readers.Get().(*reader)
+		w.reader.head, w.reader.conn = w.first[:n], w.conn
+	}
+	message, err := w.reader.Receive()
+	if err != nil {
+		return nil, err
+	}
+	if said, ok := message.(*pgproto3.ErrorResponse); ok {
+		if e := pgconn.ErrorResponseToPgError(said); fatal(e) {
+			return nil, e
+		}
+	}
+	return message, nil
+}
+
+// ended returns the error of a read that gave nothing.
+func ended(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// rest gives the reader back if it has nothing more to read. It must be called
+// after a whole message.
+func (w *wire) rest() {
+	if r := w.reader; r != nil && r.ReadBufferLen() == 0 && len(r.head) == 0 {
+		r.conn, w.reader = nil, nil
+		w.readers.Put(r)
+	}
+}
+
+// listen reads what the server says unasked, none of which matters, until the
+// connection ends or its read deadline passes; after the latter it is as good
+// as before.
+func (w *wire) listen() error {
+	for {
+		_, err := w.receive()
+		if err != nil {
+			w.dead = !errors.Is(err, os.ErrDeadlineExceeded)
+			return err
+		}
+		w.rest()
+	}
+}
+
+// goodbye tells the server that the session ends, without waiting for it.
+func (w *wire) goodbye() {
+	var q request
+	q.add(&pgproto3.Terminate{})
+	_ = w.send(q) // it hears of the end anyway
+}
