@@ -39,7 +39,7 @@ func sample() Document {
 	return Document{
 		Version: "1.2.3", State: Running, UpdatedAt: at, Heartbeat: 0.5,
 		Round:  Round{Number: 17, DurationMS: 3.25},
-		Config: Config{LoadedAt: at.Add(-time.Hour), Error: &refused},
+		Config: Config{LoadedAt: at.Add(-time.Hour), Error: &refused, TriedAt: at, Restart: []string{"pid_file"}},
 		Snapshot: cluster.Snapshot{
 			Clusters: []cluster.Cluster{
 				{

@@ -53,7 +53,9 @@ type Round struct {
 // Config says which configuration is in force.
 type Config struct {
 	LoadedAt time.Time `json:"loaded_at"`
-	Error    *string   `json:"error"` // why the last reload was refused, nil if it was not
+	Error    *string   `json:"error"`    // why the last reload was refused, nil if it was not
+	TriedAt  time.Time `json:"tried_at"` // when the last reload ended, refused or not; at first, LoadedAt
+	Restart  []string  `json:"restart"`  // keys that wait for a restart
 }
 
 // encode writes the document as one line of JSON.
@@ -66,6 +68,7 @@ func (d Document) encode(w io.Writer) error {
 // withLists returns the document with empty lists for missing ones, which
 // would be null in JSON. It leaves what it was given as it is.
 func (d Document) withLists() Document {
+	d.Config.Restart = orEmpty(d.Config.Restart)
 	d.Clusterless = orEmpty(d.Clusterless)
 	d.Warnings = orEmpty(d.Warnings)
 	d.Clusters = orEmpty(d.Clusters)
@@ -98,9 +101,18 @@ func Read(path string) (Document, error) {
 	if err != nil {
 		return Document{}, err
 	}
+	d, err := Parse(data)
+	if err != nil {
+		return Document{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return d, nil
+}
+
+// Parse returns the document in the content of a status file, as Read does.
+func Parse(data []byte) (Document, error) {
 	d, err := decode(data)
 	if err != nil {
-		return Document{}, fmt.Errorf("%s: not a status file: %w", path, err)
+		return Document{}, fmt.Errorf("not a status file: %w", err)
 	}
 	return d, nil
 }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"plusmoin/cluster"
+	"plusmoin/config"
+	"plusmoin/postgres"
+	"plusmoin/status"
+)
+
+const (
+	// checkConnect bounds what connect_timeout lets a check wait.
+	checkConnect = 10 * time.Second
+	// checkWatch bounds for how long a check watches the rows of masters.
+	checkWatch = 3 * time.Second
+)
+
+func checkCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "tell what plusmoin can see and do on every node, and what to mend",
+		Long: `Check reads the configuration, connects to every node and tells what plusmoin
+can see and do there. Where something is missing it prints the lines that mend
+it, ready to paste. It writes nothing on the servers, and may be used while
+plusmoin runs.
+
+It exits with 1 if something keeps plusmoin from its work, else with 0.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path, cfg, warnings, err := o.load()
+			if err != nil {
+				return err
+			}
+			c := check{cfg: cfg, running: runningMonitor(cfg), addresses: lookupHosts(cmd.Context(), cfg)}
+			if c.seen, err = inspectNodes(cmd.Context(), cfg); err != nil {
+				return err
+			}
+			c.now = time.Now()
+			var text bytes.Buffer
+			ill := c.write(printer{&text, colourful(cmd.OutOrStdout())}, path, warnings)
+			if _, err := text.WriteTo(cmd.OutOrStdout()); err != nil {
+				return fmt.Errorf("printing the check: %w", err)
+			}
+			return ill
+		},
+	}
+}
+
+// check is what a check judges by.
+type check struct {
+	cfg       config.Config
+	now       time.Time
+	seen      []postgres.Inspection // in the order of the nodes
+	running   *status.Document      // of plusmoin on this machine; nil if it does not run
+	addresses map[string][]string   // of hosts
+}
+
+// write writes everything. Its error says nothing, but sets the exit code.
+func (c check) write(p printer, path string, warnings []config.Warning) error {
+	p.configuration(path, warnings)
+	reports := c.reports()
+	for _, r := range reports {
+		p.node(r)
+	}
+	p.delays(delaysOf(c.cfg))
+	return p.summary(reports, len(warnings))
+}
+
+// inspectNodes looks at all nodes at once.
+func inspectNodes(ctx context.Context, cfg config.Config) ([]postgres.Inspection, error) {
+	settings := connections(cfg)
+	settings.ConnectTimeout = min(settings.ConnectTimeout, checkConnect)
+	nodes := make([]cluster.Node, len(cfg.Nodes))
+	for i, n := range cfg.Nodes {
+		nodes[i] = n.Node
+	}
+	return postgres.Inspect(ctx, settings, nodes, min(cfg.Heartbeat.Interval+500*time.Millisecond, checkWatch))
+}
+
+// runningMonitor returns what plusmoin says in its status file if that shows
+// that it runs.
+func runningMonitor(cfg config.Config) *status.Document {
+	doc, err := status.Read(cfg.StatusFile)
+	if err != nil || doc.State == status.Stopped {
+		return nil
+	}
+	if time.Since(doc.UpdatedAt) > 2*longestGap(cfg.Heartbeat, doc.UpdatedAt)+15*time.Second {
+		return nil
+	}
+	return &doc
+}
+
+// lookupHosts returns the addresses of the hosts of the nodes. That one has
+// none is told by connecting to it.
+func lookupHosts(ctx context.Context, cfg config.Config) map[string][]string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	found := map[string][]string{}
+	for _, n := range cfg.Nodes {
+		host := n.Node.Host
+		if _, known := found[host]; known {
+			continue
+		}
+		addresses, err := net.DefaultResolver.LookupHost(ctx, host)
+		if err != nil {
+			addresses = nil
+		}
+		found[host] = addresses
+	}
+	return found
+}
+
+// report is what is to be said of one node.
+type report struct {
+	postgres.Inspection
+	findings []postgres.Finding
+}
+
+// reports judges the nodes, by themselves and together.
+func (c check) reports() []report {
+	reports := make([]report, len(c.seen))
+	for i, seen := range c.seen {
+		findings := append([]postgres.Finding{}, seen.Findings...)
+		if seen.Reason == "" {
+			findings = append(findings, c.rowFindings(seen)...)
+			findings = append(findings, c.aliases(i)...)
+			if seen.Slave {
+				findings = append(findings, c.slaveFindings(i)...)
+			} else {
+				findings = append(findings, c.masterFindings(i)...)
+			}
+		}
+		reports[i] = report{seen, findings}
+	}
+	return reports
+}
+
+func note(format string, values ...any) postgres.Finding {
+	return postgres.Finding{Weight: postgres.Note, Text: fmt.Sprintf(format, values...)}
+}
+
+func problem(format string, values ...any) postgres.Finding {
+	return postgres.Finding{Weight: postgres.Problem, Text: fmt.Sprintf(format, values...)}
+}
+
+func fine(format string, values ...any) postgres.Finding {
+	return postgres.Finding{Weight: postgres.Fine, Text: fmt.Sprintf(format, values...)}
+}

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"plusmoin/config"
+	"plusmoin/daemon"
+)
+
+// startPatience is how long start waits for the daemon's first round, which
+// takes some ten seconds at most.
+const startPatience = time.Minute
+
+func startCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "start",
+		Short: "watch the configured nodes until told to stop",
+		Long: `Watch the configured nodes until told to stop.
+
+Without -x plusmoin becomes a daemon: it runs as daemon_user if root starts it,
+else as whoever does, and logs to log_file. start returns when the daemon has
+looked at all nodes and has written status_file; its exit code is 0 then, and 1
+if there is no daemon or already was one.
+
+With -x it stays in the foreground, changes no user, has no pid file and logs to
+standard output: as containers and service managers want it. systemd is told
+when it is ready, reloads and stops, and its watchdog is fed by every round.
+
+SIGHUP reloads the configuration and opens log_file anew. SIGTERM and SIGINT end
+plusmoin; triggers that run are given three seconds more.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case o.foreground:
+				return o.watch(cmd)
+			case daemon.IsChild():
+				return o.live(cmd.Context())
+			}
+			return o.launch(cmd)
+		},
+	}
+}
+
+// watch is start -x.
+func (o *options) watch(cmd *cobra.Command) error {
+	ctx, hangups, stop := signals(cmd.Context())
+	defer stop()
+	path, cfg, warnings, err := o.load()
+	if err != nil {
+		return err
+	}
+	warn(cmd.ErrOrStderr(), warnings)
+	s, err := newService(path, cfg, outlet{Writer: cmd.OutOrStdout()}, func() {})
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, hangups)
+}
+
+// launch starts the daemon and waits until it runs.
+func (o *options) launch(cmd *cobra.Command) error {
+	path, cfg, warnings, err := o.load()
+	if err != nil {
+		return err
+	}
+	warn(cmd.ErrOrStderr(), warnings)
+	user, err := daemon.Resolve(cfg.DaemonUser)
+	if err != nil {
+		return hinted{fmt.Errorf("daemon_user: %w", err), "name one that exists, or make it: useradd --system " + cfg.DaemonUser}
+	}
+	if err := alone(cmd.Context(), cfg.PidFile); err != nil {
+		return err
+	}
+	if err := makeFolders(cfg, user); err != nil {
+		return err
+	}
+	logged := size(cfg.LogFile)
+	outcome, err := daemon.Launch([]string{"-c", path, "start"}, user, startPatience)
+	switch {
+	case errors.Is(err, daemon.ErrDied):
+		return died(err, cfg.LogFile, logged)
+	case errors.Is(err, daemon.ErrSilent):
+		return hinted{fmt.Errorf("%w (pid %d)", err, outcome.PID), "it was left running: see " + cfg.LogFile + ", or end it with plusmoin stop"}
+	case errors.Is(err, os.ErrPermission):
+		return hinted{err, "let that user execute the program and enter all folders that it is in"}
+	case err != nil:
+		return err
+	case outcome.Error != "":
+		return withHint(errors.New(outcome.Error), outcome.Hint)
+	}
+	if outcome.Warning != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", outcome.Warning)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "plusmoin runs as user %s, pid %d\n", user.Name, outcome.PID)
+	return nil
+}
+
+// alone refuses to start beside another daemon, before anything is made. One
+// that was just killed may take a moment to be gone. The lock decides later.
+func alone(ctx context.Context, pidFile string) error {
+	p, err := daemon.Find(pidFile)
+	if err != nil {
+		return nil
+	}
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	if p.Wait(ctx) == nil {
+		return nil
+	}
+	return refusal(daemon.HeldError{PID: p.PID})
+}
+
+// makeFolders makes the default folders, which a system may have lost at boot,
+// as root. Others are made by the daemon as far as its user may.
+func makeFolders(cfg config.Config, user daemon.User) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	for _, file := range []string{cfg.PidFile, cfg.StatusFile, cfg.LogFile} {
+		dir := filepath.Dir(file)
+		if !slices.Contains([]string{"/var/run/plusmoin", "/run/plusmoin", "/var/log/plusmoin"}, dir) {
+			continue
+		}
+		if err := user.MakeFolder(dir); err != nil {
+			return fmt.Errorf("making a folder for user %s: %w", user.Name, err)
+		}
+	}
+	return nil
+}
+
+// live is the daemon that launch has started.
+func (o *options) live(ctx context.Context) error {
+	child, err := daemon.Adopt()
+	if err != nil {
+		return err
+	}
+	err = o.serve(ctx, child)
+	// It is heard only if there was no first round.
+	early := err
+	if early == nil {
+		early = errors.New("plusmoin was told to stop before its first round was over")
+	}
+	var h hinted
+	errors.As(early, &h)
+	child.Refuse(early, h.hint)
+	return err
+}
+
+func (o *options) serve(ctx context.Context, child *daemon.Child) error {
+	ctx, hangups, stop := signals(ctx)
+	defer stop()
+	if err := usable(files{{"configuration", o.config, daemon.Read}}); err != nil {
+		return err
+	}
+	path, cfg, warnings, err := o.load()
+	if err != nil {
+		return err
+	}
+	if err := usable(filesOf(cfg)); err != nil {
+		return err
+	}
+	lock, err := daemon.Acquire(cfg.PidFile)
+	if err != nil {
+		return refusal(err)
+	}
+	defer lock.Release()
+	if err := daemon.Divert(cfg.LogFile); err != nil {
+		return fmt.Errorf("log file: %w", err)
+	}
+	var s *service
+	s, err = newService(path, cfg, outlet{os.Stderr, daemon.Divert}, func() { child.Ready(s.trouble()) })
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		s.log.Error("configuration", "file", path, "warning", w.String())
+	}
+	return s.run(ctx, hangups)
+}
+
+// files are what a daemon must be able to use.
+type files []struct {
+	key, path string
+	use       daemon.Use
+}
+
+func filesOf(cfg config.Config) files {
+	list := files{
+		{"pid_file", cfg.PidFile, daemon.Write},
+		{"status_file", cfg.StatusFile, daemon.Replace},
+		{"log_file", cfg.LogFile, daemon.Write},
+	}
+	for _, read := range []struct{ key, path string }{
+		{"passfile", cfg.PassFile}, {"sslrootcert", cfg.SSLRootCert},
+		{"sslcert", cfg.SSLCert}, {"sslkey", cfg.SSLKey},
+	} {
+		if filepath.IsAbs(read.path) {
+			list = append(list, files{{read.key, read.path, daemon.Read}}...)
+		}
+	}
+	return list
+}
+
+// usable tells all that keeps this process from using its files at once, with
+// the commands that help.
+func usable(list files) error {
+	var texts, remedies []string
+	for _, f := range list {
+		p := daemon.Check(f.path, f.use)
+		if p == nil {
+			continue
+		}
+		texts = append(texts, f.key+": "+p.Text)
+		if p.Remedy != "" && !slices.Contains(remedies, p.Remedy) {
+			remedies = append(remedies, p.Remedy)
+		}
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	hint := ""
+	if len(remedies) > 0 {
+		hint = "run as root: " + strings.Join(remedies, " && ")
+	}
+	return withHint(errors.New(strings.Join(texts, "\n")), hint)
+}
+
+// refusal explains why the pid file could not be had.
+func refusal(err error) error {
+	var held daemon.HeldError
+	if errors.As(err, &held) {
+		return hinted{fmt.Errorf("plusmoin is %w", held), "plusmoin reload applies a changed configuration, plusmoin stop ends it"}
+	}
+	return hinted{fmt.Errorf("pid file: %w", err), "if nothing else needs that file, remove it; else name another pid_file"}
+}
+
+// died explains with the end of the log why there is no daemon.
+func died(err error, path string, from int64) error {
+	lines := lastLines(path, from)
+	if lines == "" {
+		return hinted{fmt.Errorf("%w and logged nothing", err), "plusmoin -x start shows more"}
+	}
+	return hinted{fmt.Errorf("%w; the last it logged:\n%s", err, lines), "see " + path}
+}
+
+// lastLines returns the last ten lines that were added to a file since it had
+// the given size.
+func lastLines(path string, from int64) string {
+	const most = 16 << 10
+	file, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer file.Close() // it was only read
+	end := size(path)
+	from = max(from, end-most)
+	data, err := io.ReadAll(io.NewSectionReader(file, from, end-from))
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(string(bytes.TrimSpace(data)), "\n")
+	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+}
+
+func size(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// signals returns a context that SIGTERM and SIGINT end, and a channel that
+// tells of SIGHUP.
+func signals(ctx context.Context) (context.Context, <-chan os.Signal, func()) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	return ctx, hangups, func() {
+		signal.Stop(hangups)
+		stop()
+	}
+}
+
+func warn(w io.Writer, warnings []config.Warning) {
+	for _, warning := range warnings {
+		fmt.Fprintf(w, "warning: %s\n", warning)
+	}
+}
