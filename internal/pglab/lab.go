@@ -192,7 +192,9 @@ func (l *Lab) Slave(ctx context.Context, name string, of *Server, settings ...Se
 
 // Cluster creates and starts a master with the first name and slaves with the
 // others. It is faster than Master and Slave, because the slaves are copied
-// from the master before it starts. It returns when all slaves stream.
+// from the master before it starts. It returns when all slaves stream. What a
+// slave must not have less of than its master had, such as max_connections,
+// cannot be lowered by Options.Each for it: use Master and Slave then.
 func (l *Lab) Cluster(ctx context.Context, names ...string) ([]*Server, error) {
 	servers := make([]*Server, len(names))
 	for i, name := range names {

@@ -110,7 +110,8 @@ func (s *Server) startAsSlave(ctx context.Context, of *Server) error {
 
 // Rewind makes a server whose history has diverged from that of another, such
 // as a former master, a slave of it with pg_rewind. It stops the server if it
-// runs and returns when it streams.
+// runs and returns when it streams. One that was killed has to be started
+// first: pg_rewind wants a server that was shut down.
 func (s *Server) Rewind(ctx context.Context, of *Server) error {
 	if err := s.Stop(ctx); err != nil {
 		return err

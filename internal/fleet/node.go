@@ -1,0 +1,143 @@
+package fleet
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// row is what the heartbeat table of a node holds.
+type row struct {
+	cluster int
+	master  string
+	seconds int64
+	micros  int
+}
+
+// fault is what is wrong with a node; the zero value is a healthy one.
+type fault struct {
+	hung    time.Time     // since when it answers nothing; zero: it does
+	slow    time.Duration // how long it thinks about each request
+	down    bool          // drops its connections and takes no new ones
+	garbage bool          // answers what is no protocol
+	big     int           // bytes of its heartbeat row; 0: as it is
+	refusal string        // SQLSTATE with which it refuses new sessions; "": it does not
+}
+
+// node is one server. The fleet's mutex guards it, but for what is set at the
+// beginning.
+type node struct {
+	index   int
+	address netip.AddrPort
+
+	upstream  *node // nil: it is a master
+	followers []*node
+	system    uint64
+	timeline  int
+	beats     int // that it has written or replayed; stands for its position in the WAL
+	row       row
+	lag       time.Duration // by which it shows beats later than its upstream
+	pending   []delivery    // in the order of due
+	fault     fault
+	conns     map[*conn]struct{}
+}
+
+// delivery is a beat on its way to a slave.
+type delivery struct {
+	due time.Time
+	row row
+}
+
+func newNode(i int, address netip.AddrPort) *node {
+	return &node{
+		index: i, address: address, system: 7_000_000_000_000_000_000 + uint64(i), timeline: 1,
+		row: row{cluster: -1, master: "-"}, conns: map[*conn]struct{}{},
+	}
+}
+
+// follow makes n a slave of up, with all that up has.
+func (n *node) follow(up *node) {
+	n.leave()
+	up.followers = append(up.followers, n)
+	n.upstream, n.system, n.timeline, n.beats, n.row = up, up.system, up.timeline, up.beats, up.row
+	n.pending = nil
+}
+
+// leave cuts n off from its upstream, if it has one.
+func (n *node) leave() {
+	if n.upstream == nil {
+		return
+	}
+	others := n.upstream.followers
+	n.upstream.followers = slices.DeleteFunc(others, func(o *node) bool { return o == n })
+	n.upstream = nil
+}
+
+// promote makes n a master; its own slaves stay its slaves.
+func (n *node) promote(now time.Time) {
+	if n.upstream == nil {
+		return
+	}
+	n.replay(now)
+	n.leave()
+	n.pending = nil
+	n.timeline++
+}
+
+// write puts a beat into n's table and on its way to n's slaves.
+func (n *node) write(r row, now time.Time) {
+	n.row = r
+	n.beats++
+	for _, s := range n.followers {
+		s.receive(r, now)
+	}
+}
+
+func (n *node) receive(r row, now time.Time) {
+	if n.lag == 0 && len(n.pending) == 0 {
+		n.timeline = n.upstream.timeline
+		n.write(r, now)
+		return
+	}
+	n.pending = append(n.pending, delivery{now.Add(n.lag), r})
+}
+
+// replay shows the beats that are due, here and where they come from.
+func (n *node) replay(now time.Time) {
+	if n.upstream != nil {
+		n.upstream.replay(now)
+	}
+	for len(n.pending) > 0 && !n.pending[0].due.After(now) {
+		r := n.pending[0].row
+		n.pending = n.pending[1:]
+		n.write(r, now)
+	}
+}
+
+// setLag also puts the beats that are on their way where they belong.
+func (n *node) setLag(lag time.Duration, now time.Time) {
+	for i := range n.pending {
+		n.pending[i].due = n.pending[i].due.Add(lag - n.lag)
+	}
+	n.lag = lag
+	n.replay(now)
+}
+
+// reset drops all connections.
+func (n *node) reset() {
+	for c := range n.conns {
+		drop(c.raw)
+	}
+}
+
+// thaw heals n.
+func (n *node) thaw() {
+	n.fault = fault{}
+	for c := range n.conns {
+		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes whoever waits; a closed one is awake
+	}
+}
+
+// lsn is a position in the WAL as PostgreSQL writes it.
+func lsn(beats int) string { return fmt.Sprintf("0/%X", 0x3000000+uint32(beats)*128) }
