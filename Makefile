@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS = -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
 
-.PHONY: build demo test vet lint unit bench fuzz clean
+.PHONY: build demo test vet lint unit bench soak fuzz clean
 
 build: ## bin/plusmoin, a static binary
 	@scripts/need go
@@ -32,6 +32,12 @@ unit:
 bench: ## ratios against floors taken in the same run
 	@scripts/need go postgresql
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./cluster ./postgres
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench
+
+SOAK ?= 1h
+soak: ## SOAK of random failures on real servers, every event judged
+	@scripts/need go postgresql
+	SOAK=$(SOAK) $(GO) test -run TestSoak -v -timeout 0 ./soak
 
 fuzz: ## FUZZTIME for each target
 	@scripts/need go

@@ -1,0 +1,19 @@
+// Package soak lets plusmoin watch real PostgreSQL servers for as long as one
+// likes while they are killed, frozen, promoted, rebuilt and so on at random,
+// and judges all that it tells.
+//
+//	SOAK=1h SOAK_SEED=7 go test -v -timeout 2h ./soak
+//
+// It has one test only, TestSoak. The package hides a model of the truth: what
+// was done to the servers, and what semantics follow from it for an observer.
+// It shares no code with the state machine it judges, and never takes what
+// plusmoin says for the truth, with one exception: the number of a new cluster,
+// of which only that it is new can be demanded.
+//
+// Environment: SOAK is how long havoc is made (default 20s), SOAK_SEED the seed
+// of what happens (default: one that is printed), SOAK_PLUSMOIN a plusmoin to
+// use rather than one built for the test. After a failure the folder named in
+// the output holds the history, the events, the status file and all logs.
+//
+// The clock of the machine is not stepped: scripts of package cluster do that.
+package soak

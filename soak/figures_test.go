@@ -1,0 +1,101 @@
+//go:build linux
+
+package soak
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// figure is what plusmoin took of the machine at one time.
+type figure struct {
+	memory      int // resident, KiB
+	threads     int
+	descriptors int
+}
+
+// figures are samples, a second apart.
+type figures struct {
+	samples []figure
+	next    time.Time
+}
+
+var (
+	residentForm = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
+	threadsForm  = regexp.MustCompile(`Threads:\s+(\d+)`)
+)
+
+// sample takes one, once a second at most.
+func (f *figures) sample(pid int) error {
+	if time.Now().Before(f.next) {
+		return nil
+	}
+	f.next = time.Now().Add(time.Second)
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return err
+	}
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return err
+	}
+	f.samples = append(f.samples, figure{number(residentForm, text), number(threadsForm, text), len(open)})
+	return nil
+}
+
+func number(form *regexp.Regexp, text []byte) int {
+	found := form.FindSubmatch(text)
+	if found == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(string(found[1]))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// few is how many samples a quarter must have to be judged.
+const few = 30
+
+// trend compares the last quarter with the second.
+func (f *figures) trend() (string, error) {
+	quarter := len(f.samples) / 4
+	if quarter == 0 {
+		return "no figures", nil
+	}
+	early, late := median(f.samples[quarter:2*quarter]), median(f.samples[3*quarter:])
+	text := fmt.Sprintf("rss %d -> %d KiB, threads %d -> %d, fds %d -> %d",
+		early.memory, late.memory, early.threads, late.threads, early.descriptors, late.descriptors)
+	switch {
+	case quarter < few:
+		return text, nil
+	case late.memory > early.memory+early.memory/5+4096:
+		return text, fmt.Errorf("memory grows: %s", text)
+	case late.descriptors > early.descriptors+6:
+		return text, fmt.Errorf("descriptors grow: %s", text)
+	case late.threads > early.threads+6:
+		return text, fmt.Errorf("threads grow: %s", text)
+	}
+	return text, nil
+}
+
+func median(list []figure) figure {
+	middle := func(of func(figure) int) int {
+		var all []int
+		for _, f := range list {
+			all = append(all, of(f))
+		}
+		slices.Sort(all)
+		return all[len(all)/2]
+	}
+	return figure{
+		middle(func(f figure) int { return f.memory }),
+		middle(func(f figure) int { return f.threads }),
+		middle(func(f figure) int { return f.descriptors }),
+	}
+}

@@ -1,0 +1,344 @@
+//go:build linux
+
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"plusmoin/cluster"
+)
+
+// step is something that can be done now.
+type step struct {
+	text  string
+	teams []*team // that it has to do with; nil stands for the clusterless
+	do    func(ctx context.Context) error
+}
+
+// havoc knows what can be done to the servers, and what of it is possible now.
+type havoc struct {
+	w      *world
+	random *rand.Rand
+}
+
+// kind is a kind of step: find returns one that is possible now, nil if none
+// is.
+type kind struct {
+	weight int
+	find   func() *step
+}
+
+func (h *havoc) kinds() []kind {
+	return []kind{
+		{6, h.endSlave}, {4, h.endMaster}, {12, h.start}, {4, h.freeze}, {8, h.thaw},
+		{8, h.failover}, {2, h.secede}, {3, h.switchover}, {6, h.repoint}, {8, h.rebuild},
+		{4, h.pause}, {6, h.resume}, {3, h.terminate}, {3, h.forbid}, {6, h.permit},
+		{3, h.bar}, {6, h.unbar}, {4, h.restart}, {3, h.blink},
+	}
+}
+
+// draw returns a step of a random kind that is possible, nil if none is.
+func draw(random *rand.Rand, kinds []kind) *step {
+	kinds = slices.Clone(kinds)
+	for len(kinds) > 0 {
+		total := 0
+		for _, k := range kinds {
+			total += k.weight
+		}
+		i, at := 0, random.IntN(total)
+		for ; at >= kinds[i].weight; i++ {
+			at -= kinds[i].weight
+		}
+		if s := kinds[i].find(); s != nil {
+			return s
+		}
+		kinds = slices.Delete(kinds, i, i+1)
+	}
+	return nil
+}
+
+// one returns a random free server that is as wanted, nil if there is none.
+func (h *havoc) one(is func(*actor) bool) *actor {
+	var list []*actor
+	for _, n := range h.w.servers {
+		if n.configured && !h.w.busy[n.team] && is(n) {
+			list = append(list, n)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list[h.random.IntN(len(list))]
+}
+
+func sound(n *actor) bool { return n.serves() && !n.barred && !n.readOnly }
+
+func reigns(n *actor) bool { return sound(n) && n.place == cluster.Master }
+
+func streams(n *actor) bool { return sound(n) && n.place == cluster.Slave && !n.paused }
+
+// end kills or stops a server.
+func (h *havoc) end(n *actor) *step {
+	how, do := "kill", n.Kill
+	if h.random.IntN(2) == 0 && !h.held(n) {
+		how, do = "stop", n.Stop
+	}
+	return &step{how + " " + n.Name(), []*team{n.team}, func(ctx context.Context) error {
+		since := time.Now()
+		err := do(ctx)
+		if n.paused {
+			n.paused, n.starved = false, time.Now()
+		}
+		h.w.gone(n, since)
+		return err
+	}}
+}
+
+// held says that a server would wait for a frozen slave if it were to stop.
+func (h *havoc) held(n *actor) bool {
+	return slices.ContainsFunc(h.w.servers, func(slave *actor) bool { return slave.upstream == n && slave.frozen })
+}
+
+func (h *havoc) endSlave() *step {
+	n := h.one(func(n *actor) bool { return !n.master && n.serves() && !n.barred && (!n.paused || n.source() != nil) })
+	if n == nil {
+		return nil
+	}
+	return h.end(n)
+}
+
+func (h *havoc) endMaster() *step {
+	n := h.one(func(n *actor) bool { return reigns(n) && !h.w.unripe(n.team) })
+	if n == nil {
+		return nil
+	}
+	return h.end(n)
+}
+
+// startable says that what becomes of a server when it starts is certain.
+func (h *havoc) startable(n *actor) bool {
+	if n.Running() {
+		return false
+	}
+	if n.master || n.team != nil {
+		return true
+	}
+	return n.upstream != nil && n.upstream.serves() && n.upstream.place == cluster.Master
+}
+
+func (h *havoc) start() *step {
+	n := h.one(h.startable)
+	if n == nil {
+		return nil
+	}
+	return &step{"start " + n.Name(), h.withUpstream(n), func(ctx context.Context) error {
+		err := n.Start(ctx)
+		h.w.back(n)
+		return err
+	}}
+}
+
+// withUpstream returns the clusters a server has to do with when it comes back.
+func (h *havoc) withUpstream(n *actor) []*team {
+	teams := []*team{n.team}
+	for _, other := range h.w.servers {
+		if other == n.upstream || other.upstream == n {
+			teams = append(teams, other.team)
+		}
+	}
+	return teams
+}
+
+func (h *havoc) freeze() *step {
+	n := h.one(func(n *actor) bool { return streams(n) || reigns(n) && !h.w.unripe(n.team) })
+	if n == nil {
+		return nil
+	}
+	return &step{"freeze " + n.Name(), []*team{n.team}, func(context.Context) error {
+		since := time.Now()
+		err := n.Freeze()
+		n.frozen = true
+		h.w.gone(n, since)
+		return err
+	}}
+}
+
+func (h *havoc) thaw() *step {
+	n := h.one(func(n *actor) bool {
+		return n.frozen && (n.master || n.team != nil || n.upstream.serves() && n.upstream.place == cluster.Master)
+	})
+	if n == nil {
+		return nil
+	}
+	return &step{"thaw " + n.Name(), h.withUpstream(n), func(context.Context) error {
+		err := n.Thaw()
+		n.frozen = false
+		h.w.back(n)
+		return err
+	}}
+}
+
+// pause and resume replay.
+func (h *havoc) pause() *step {
+	n := h.one(func(n *actor) bool { return streams(n) && n.source() != nil })
+	if n == nil {
+		return nil
+	}
+	return &step{"pause replay of " + n.Name(), []*team{n.team}, func(ctx context.Context) error {
+		n.paused = true
+		return n.PauseReplay(ctx)
+	}}
+}
+
+func (h *havoc) resume() *step {
+	n := h.one(func(n *actor) bool { return n.paused && n.answers() && n.source() != nil })
+	if n == nil {
+		return nil
+	}
+	return &step{"resume replay of " + n.Name(), h.withUpstream(n), func(ctx context.Context) error {
+		n.paused = false
+		return insist(ctx, func() error { return n.ResumeReplay(ctx) })
+	}}
+}
+
+// terminate ends plusmoin's sessions on a server, which it must make anew.
+func (h *havoc) terminate() *step {
+	n := h.one((*actor).serves)
+	if n == nil {
+		return nil
+	}
+	return &step{"end plusmoin's sessions on " + n.Name(), []*team{n.team}, func(ctx context.Context) error {
+		return hangUp(ctx, n)
+	}}
+}
+
+func hangUp(ctx context.Context, n *actor) error {
+	_, err := n.SQL(ctx, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'plusmoin'")
+	return err
+}
+
+// forbid makes a master read-only, permit makes it writable again.
+func (h *havoc) forbid() *step {
+	n := h.one(func(n *actor) bool { return reigns(n) && !h.w.unripe(n.team) })
+	if n == nil {
+		return nil
+	}
+	return &step{"make " + n.Name() + " read-only", []*team{n.team}, func(ctx context.Context) error {
+		since := time.Now()
+		err := n.SetConf(ctx, "default_transaction_read_only", "on")
+		n.readOnly = true
+		h.w.gone(n, since)
+		return err
+	}}
+}
+
+func (h *havoc) permit() *step {
+	n := h.one(func(n *actor) bool { return n.readOnly && n.answers() })
+	if n == nil {
+		return nil
+	}
+	return &step{"make " + n.Name() + " writable", h.withUpstream(n), func(ctx context.Context) error {
+		err := n.SetConf(ctx, "default_transaction_read_only", "off")
+		n.readOnly = false
+		h.w.back(n)
+		return err
+	}}
+}
+
+// bar lets a server refuse plusmoin, though nobody else; unbar ends that.
+func (h *havoc) bar() *step {
+	n := h.one(func(n *actor) bool { return streams(n) || reigns(n) && !h.w.unripe(n.team) })
+	if n == nil {
+		return nil
+	}
+	return &step{"let " + n.Name() + " refuse plusmoin", []*team{n.team}, func(ctx context.Context) error {
+		since := time.Now()
+		if err := n.SetHBA(ctx, "host all all 127.0.0.0/8 reject"); err != nil {
+			return err
+		}
+		n.barred = true
+		h.w.gone(n, since)
+		return hangUp(ctx, n)
+	}}
+}
+
+func (h *havoc) unbar() *step {
+	n := h.one(func(n *actor) bool {
+		return n.barred && n.serves() && (n.master || n.team != nil || n.upstream.serves() && n.upstream.place == cluster.Master)
+	})
+	if n == nil {
+		return nil
+	}
+	return &step{"let " + n.Name() + " admit plusmoin", h.withUpstream(n), func(ctx context.Context) error {
+		err := n.SetHBA(ctx, "host all all 127.0.0.0/8 scram-sha-256")
+		n.barred = false
+		h.w.back(n)
+		return err
+	}}
+}
+
+// away does something to a server that keeps it from answering for a while.
+// Whether it is told down depends on how long that was.
+func (h *havoc) away(text string, n *actor, do func(ctx context.Context) error) *step {
+	return &step{text + " " + n.Name(), []*team{n.team}, func(ctx context.Context) error {
+		since := time.Now()
+		err := do(ctx)
+		if time.Since(since) > h.w.failInterval-500*time.Millisecond {
+			h.w.mayFlap(n)
+		}
+		return err
+	}}
+}
+
+func (h *havoc) restart() *step {
+	n := h.one(func(n *actor) bool {
+		return !h.held(n) && (streams(n) && n.source() != nil || reigns(n) && !h.w.unripe(n.team))
+	})
+	if n == nil {
+		return nil
+	}
+	return h.away("restart", n, n.Restart)
+}
+
+// blink freezes a server for too short a time to be told.
+func (h *havoc) blink() *step {
+	n := h.one(func(n *actor) bool { return streams(n) || reigns(n) && !h.w.unripe(n.team) })
+	if n == nil {
+		return nil
+	}
+	blink := time.Duration(h.random.IntN(300)) * time.Millisecond
+	return h.away(fmt.Sprintf("freeze for %v", blink), n, func(ctx context.Context) error {
+		if err := n.Freeze(); err != nil {
+			return err
+		}
+		if err := sleep(ctx, blink); err != nil {
+			return err
+		}
+		return n.Thaw()
+	})
+}
+
+// insist does something on a slave again and again: what it replays may cancel
+// a query that is in its way.
+func insist(ctx context.Context, do func() error) error {
+	var last error
+	_, err := poll(ctx, 10*time.Second, func() (bool, error) {
+		last = do()
+		return last == nil, nil
+	})
+	return errors.Join(err, last)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
