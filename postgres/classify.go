@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode"
@@ -238,7 +239,11 @@ const maxText = 300
 
 // tidy makes one short line of a text that a server may have written.
 func tidy(text string) string {
-	text = strings.Join(strings.FieldsFunc(text, unicode.IsControl), "; ")
+	lines := strings.FieldsFunc(text, unicode.IsControl)
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	text = strings.Join(slices.Compact(lines), "; ") // prefer tries twice, in vain alike
 	runes := []rune(strings.ToValidUTF8(text, "?"))
 	if len(runes) > maxText {
 		return string(runes[:maxText]) + "..."
