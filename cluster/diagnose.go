@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -121,7 +119,7 @@ func (t *turn) namesAndAddresses() map[string][]string {
 	for i := range t.nodes {
 		n := &t.nodes[i]
 		known[n.name] = append(known[n.name], n.name)
-		addr := net.JoinHostPort(n.facts.ServerAddr, strconv.Itoa(n.facts.ServerPort))
+		addr := Node{n.facts.ServerAddr, n.facts.ServerPort}.String()
 		if n.facts.ServerAddr != "" && addr != n.name {
 			known[addr] = append(known[addr], n.name)
 		}

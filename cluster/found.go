@@ -45,10 +45,11 @@ func (t *turn) idFor(n *standing) int {
 // founding beat on its way, masters before others.
 func (t *turn) knownServers() map[identity]int {
 	known := map[identity]int{}
+	owners := t.openOwners()
 	for i := range t.nodes {
 		n := &t.nodes[i]
 		id, ok := n.identity()
-		if !ok || !n.member() && !t.ownsClaim(n) {
+		if !ok || !n.member() && !owners[n.name] {
 			continue
 		}
 		if j, twice := known[id]; !twice || n.place == Master && t.nodes[j].place != Master {

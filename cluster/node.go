@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"net"
 	"strconv"
 	"strings"
 )
@@ -17,7 +16,14 @@ type Node struct {
 // String returns host:port, with an IPv6 address in brackets. It is the name
 // a master is written under in the heartbeat table.
 func (n Node) String() string {
-	return net.JoinHostPort(n.Host, strconv.Itoa(n.Port))
+	return join(n.Host, strconv.Itoa(n.Port))
+}
+
+func join(host, port string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]:" + port
+	}
+	return host + ":" + port
 }
 
 // CanonicalName rewrites the name of a master as read from a row to the form
@@ -32,7 +38,7 @@ func CanonicalName(name string) string {
 	if !strings.Contains(host, ":") || strings.HasPrefix(host, "[") {
 		return name
 	}
-	return net.JoinHostPort(host, port)
+	return join(host, port)
 }
 
 // nodeOf is the inverse of Node.String. Of a name that is no host and port it
