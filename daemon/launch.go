@@ -60,7 +60,9 @@ func Launch(args []string, as User, patience time.Duration) (Outcome, error) {
 	}
 	child, err := attempt.Reborn()
 	_ = unix.Close(tell) // now only the daemon has it
-	if err != nil {
+	// The library writes a last empty line that the daemon does not wait for. What
+	// became of it is heard below.
+	if err != nil && !(child != nil && errors.Is(err, syscall.EPIPE)) {
 		return Outcome{}, fmt.Errorf("starting the daemon as user %s: %w", as.Name, err)
 	}
 	outcome, err := listen(heard, patience)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"plusmoin/cluster"
@@ -122,7 +123,7 @@ func (h *havoc) endMaster() *step {
 
 // startable says that what becomes of a server when it starts is certain.
 func (h *havoc) startable(n *actor) bool {
-	if n.Running() {
+	if n.Running() || n.broken {
 		return false
 	}
 	if n.master || n.team != nil {
@@ -138,10 +139,18 @@ func (h *havoc) start() *step {
 	}
 	return &step{"start " + n.Name(), h.withUpstream(n), func(ctx context.Context) error {
 		err := n.Start(ctx)
+		if err != nil && !n.master && strings.Contains(n.Log(), forked) {
+			n.stuck, n.broken = true, true
+			return nil
+		}
 		h.w.back(n)
 		return err
 	}}
 }
+
+// forked is what a slave says that finds the history of its upstream to be
+// another, before it gives up.
+const forked = "does not contain minimum recovery point"
 
 // withUpstream returns the clusters a server has to do with when it comes back.
 func (h *havoc) withUpstream(n *actor) []*team {

@@ -44,7 +44,7 @@ func (j *judge) settle(ctx context.Context, alive func() error) error {
 	deadline := time.Now().Add(patience)
 	calm, calmRound := time.Time{}, uint64(0)
 	for {
-		if err := j.hear(); err != nil {
+		if err := errors.Join(j.w.probe(ctx), j.hear()); err != nil {
 			return err
 		}
 		doc, err := j.pulse.now()

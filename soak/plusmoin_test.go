@@ -59,8 +59,8 @@ func (p *plusmoin) moody() string {
 	return p.recorder() + `
 case "$(cat ` + p.file("mode") + `)" in
 fail) echo no luck >&2; exit 3 ;;
-hang) exec sleep 600 ;;
-stubborn) trap '' TERM; sleep 600 ;;
+hang) exec sleep 30 ;;
+stubborn) trap '' TERM; sleep 30 ;;
 esac`
 }
 

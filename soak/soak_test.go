@@ -46,9 +46,9 @@ func TestSoak(t *testing.T) {
 		err = grows
 	}
 	rounds, longest := s.pulse.figures()
-	s.note("seed %d: %d actions in %v, %d rounds, longest pause %v, %d records, %d events, %d false, %d missing, %d late, latest %v; %s",
+	s.note("seed %d: %d actions in %v, %d rounds, longest pause %v, %d records, %d events, %d false, %d missing, %d late, latest %v, %d times excused; %s",
 		s.seed, s.steps, time.Since(s.began).Round(time.Second), rounds, longest.Round(time.Millisecond),
-		s.reader.all, s.judge.events, s.judge.falseOnes, s.judge.missing, s.judge.late, s.judge.latest.Round(time.Millisecond), trend)
+		s.reader.all, s.judge.events, s.judge.falseOnes, s.judge.missing, s.judge.late, s.judge.latest.Round(time.Millisecond), s.w.excused, trend)
 	if err != nil {
 		s.note("failed: %v", err)
 		s.keep()

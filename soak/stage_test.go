@@ -25,6 +25,7 @@ type actor struct {
 	readOnly   bool
 	barred     bool // lets plusmoin not in
 	stuck      bool // found unable to stream from its upstream
+	broken     bool // cannot even start
 
 	team  *team // nil: clusterless
 	place cluster.Place
@@ -82,8 +83,11 @@ type world struct {
 	began time.Time // the step under way
 	wants []*want
 	mark  int // last written to find out who gets it
-	flaps map[*actor]bool
-	busy  map[*team]bool // that the step under way has to do with
+
+	excused int // how often the machine was found to be slow
+	probed  time.Time
+	flaps   map[*actor]bool
+	busy    map[*team]bool // that the step under way has to do with
 }
 
 // build starts two clusters of three and a spare.
@@ -175,6 +179,31 @@ func (w *world) measureStreams(ctx context.Context) error {
 			return err
 		}
 		a.stuck = !ok
+	}
+	return nil
+}
+
+// slow is how long a server that works may take to answer a new session on a
+// machine that has time for it.
+const slow = 400 * time.Millisecond
+
+// probe finds out, twice a second at most, whether servers still answer soon.
+func (w *world) probe(ctx context.Context) error {
+	if time.Since(w.probed) < 500*time.Millisecond {
+		return nil
+	}
+	for _, n := range w.servers {
+		if !n.serves() {
+			continue
+		}
+		began := time.Now()
+		if err := insist(ctx, func() error { _, err := n.SQL(ctx, "SELECT"); return err }); err != nil {
+			return err
+		}
+		if w.probed = time.Now(); time.Since(began) > slow {
+			w.excuse()
+		}
+		return nil
 	}
 	return nil
 }

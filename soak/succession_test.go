@@ -182,7 +182,7 @@ func (h *havoc) rebuild() *step {
 	teams := slices.Concat(h.everyone(n.team), h.everyone(m.team), h.withUpstream(n))
 	return &step{"rebuild " + n.Name() + " as a slave of " + m.Name(), teams, func(ctx context.Context) error {
 		err := n.Rebuild(ctx, m.Server)
-		n.master, n.upstream, n.stuck, n.split = false, m, false, false
+		n.master, n.upstream, n.stuck, n.broken, n.split = false, m, false, false, false
 		return err
 	}}
 }
