@@ -11,9 +11,10 @@
 // of which only that it is new can be demanded.
 //
 // Environment: SOAK is how long havoc is made (default 20s), SOAK_SEED the seed
-// of what happens (default: one that is printed), SOAK_PLUSMOIN a plusmoin to
-// use rather than one built for the test. After a failure the folder named in
-// the output holds the history, the events, the status file and all logs.
+// of what happens (default: one that is printed, but always 1 without SOAK),
+// SOAK_PLUSMOIN a plusmoin to use rather than one built for the test. After a
+// failure the folder named in the output holds the history, the events, the
+// status file and all logs.
 //
 // The clock of the machine is not stepped: scripts of package cluster do that.
 package soak
