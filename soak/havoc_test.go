@@ -17,7 +17,7 @@ import (
 // step is something that can be done now.
 type step struct {
 	text  string
-	teams []*team // that it has to do with; nil stands for the clusterless
+	teams []*team // that it has to do with, nil for the clusterless; none: it must be alone
 	do    func(ctx context.Context) error
 }
 

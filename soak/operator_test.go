@@ -181,7 +181,8 @@ func (s *step) after() string {
 	return ", meanwhile " + s.text
 }
 
-// renew ends plusmoin and starts it again.
+// renew ends plusmoin and starts it again. Nothing else may happen before it has
+// found out how things stand.
 func (s *soak) renew() *step {
 	if !s.clear() {
 		return nil
@@ -194,7 +195,7 @@ func (s *soak) renew() *step {
 	if found := draw(s.random, []kind{{2, s.absentFailover}, {1, s.havoc.endSlave}, {1, s.nothing}}); found != nil {
 		inner = found
 	}
-	return &step{how + " and start it again" + inner.after(), inner.teams, func(ctx context.Context) error {
+	return &step{how + " and start it again" + inner.after(), nil, func(ctx context.Context) error {
 		s.pulse.rest()
 		if err := end(); err != nil {
 			return err
