@@ -282,7 +282,7 @@ func TestCheckOfAServerThatIsNearlyFull(t *testing.T) {
 // await polls something that is neither events nor status.json.
 func (w *watch) await(yes func() bool) {
 	w.t.Helper()
-	if !w.poll(yes) {
+	if !w.Poll(yes) {
 		w.t.Fatal("waited in vain")
 	}
 }
@@ -294,7 +294,7 @@ func TestCheckNamesASecondWriter(t *testing.T) {
 	nodes := nodesOf(servers...)
 	ours, theirs := newWatch(t, nil, nodes...), newWatch(t, nil, nodes...)
 	ours.start()
-	ours.expect("plusmoin_up 0")
+	ours.Expect("plusmoin_up 0")
 	ours.check().absent("second_writer")
 	ours.check().absent("logged on here")
 	theirs.check().found("PROBLEM", "second_writer: another monitor writes the row while plusmoin check looks, as cluster 0, master "+
@@ -310,7 +310,7 @@ func TestCheckNamesASecondWriter(t *testing.T) {
 
 	// A writer beside ours, which takes over the id that it finds.
 	ours.start()
-	ours.expect("plusmoin_up 9")
+	ours.Expect("plusmoin_up 9")
 	ctx, cancel := context.WithCancel(t.Context())
 	var writing sync.WaitGroup
 	writing.Go(func() {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"plusmoin/internal/pglab"
+	"plusmoin/internal/story"
 	"plusmoin/status"
 )
 
@@ -166,21 +167,21 @@ func TestStatusFileIsWholeThroughKillsAndLeavesNoLitter(t *testing.T) {
 	servers := cast(t, pglab.New(t), "m", "s1")
 	// As long as it starts it tells nothing, so nothing is lost by a kill.
 	w := newWatch(t, conf{"heartbeat": 0.02, "fail_interval": 3, "log_level": "error"})
-	triggers := w.recorders()
+	triggers := story.Recorder(w.EventsFile)
 	delete(triggers, "plusmoin_heartbeat") // fifty a second
 	w.configure(conf{"triggers": triggers}, append(nodesOf(servers...), ballast(150)...)...)
 	w.start()
-	w.expect("plusmoin_up 0")
+	w.Expect("plusmoin_up 0")
 	r := w.readTightly()
 	for range 12 {
 		<-time.After(rand.N(50 * time.Millisecond)) // anywhere in a round
 		w.kill()
 		killed := time.Now()
 		w.start()
-		w.until("a new start", func(d status.Document) bool { return d.UpdatedAt.After(killed) })
-		w.until("no litter", func(status.Document) bool { return len(w.litter()) == 0 })
+		w.Until("a new start", func(d status.Document) bool { return d.UpdatedAt.After(killed) })
+		w.Until("no litter", func(status.Document) bool { return len(w.litter()) == 0 })
 	}
-	w.expect("plusmoin_up 0")
+	w.Expect("plusmoin_up 0")
 	r.end(t)
 	w.stop()
 	if left := w.litter(); len(left) > 0 {
@@ -196,17 +197,17 @@ func TestFullDiskIsSurvived(t *testing.T) {
 	w.smallDisk("512k")
 	w.configure(nil, append(nodesOf(servers...), ballast(40)...)...)
 	w.start()
-	w.expect("plusmoin_up 0")
+	w.Expect("plusmoin_up 0")
 	r := w.readTightly()
 
 	stone := filepath.Join(w.place, "stone")
 	fill(t, stone)
 	must(t, servers[1].Stop(ctx))
-	w.expect("slave_down 0 s1")
-	stale := w.status().Round.Number
+	w.Expect("slave_down 0 s1")
+	stale := w.Status().Round.Number
 	must(t, servers[1].Start(ctx))
-	w.expect("slave_up 0 s1")
-	if now := w.status().Round.Number; now != stale {
+	w.Expect("slave_up 0 s1")
+	if now := w.Status().Round.Number; now != stale {
 		t.Fatalf("status.json went from round %d to %d; the disk was not full", stale, now)
 	}
 	if left := w.litter(); !slices.Equal(left, []string{"stone"}) {
@@ -217,14 +218,14 @@ func TestFullDiskIsSurvived(t *testing.T) {
 	}
 	w.kill() // and no file can be written at the next start either
 	w.start()
-	w.expect("plusmoin_up 0")
-	if now := w.status().Round.Number; now != stale {
+	w.Expect("plusmoin_up 0")
+	if now := w.Status().Round.Number; now != stale {
 		t.Fatalf("status.json went from round %d to %d; the disk was not full", stale, now)
 	}
 
 	must(t, os.Remove(stone))
-	w.until("written again", func(d status.Document) bool { return d.State == status.Running && d.UpdatedAt.After(w.last().Time) })
-	w.quiet(2)
+	w.Until("written again", func(d status.Document) bool { return d.State == status.Running && d.UpdatedAt.After(w.Last().Time) })
+	w.Quiet(2)
 	r.end(t)
 	w.stop()
 	if left := w.litter(); len(left) > 0 {

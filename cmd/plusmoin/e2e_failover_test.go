@@ -11,6 +11,7 @@ import (
 
 	"plusmoin/cluster"
 	"plusmoin/internal/pglab"
+	"plusmoin/internal/story"
 	"plusmoin/status"
 )
 
@@ -22,48 +23,48 @@ func TestFailoverFromTheFirstHeartbeatToTheMerge(t *testing.T) {
 	m, s1, s2 := servers[0], servers[1], servers[2]
 	w := newWatch(t, nil, nodesOf(m, s1, s2)...)
 	w.start()
-	w.expect("plusmoin_up 0")
-	w.shows("0: m > s1 s2")
+	w.Expect("plusmoin_up 0")
+	w.Shows("0: m > s1 s2")
 
 	must(t, s1.Stop(ctx))
-	w.expect("slave_down 0 s1")
-	w.shows("0: m > s2 (s1)")
+	w.Expect("slave_down 0 s1")
+	w.Shows("0: m > s2 (s1)")
 	must(t, s1.Start(ctx))
-	w.expect("slave_up 0 s1")
+	w.Expect("slave_up 0 s1")
 
 	must(t, m.Freeze())
-	w.expect("master_down 0 m")
+	w.Expect("master_down 0 m")
 	must(t, m.Thaw())
-	w.expect("master_up 0 m")
-	w.shows("0: m > s1 s2")
+	w.Expect("master_up 0 m")
+	w.Shows("0: m > s1 s2")
 
 	must(t, m.Kill(ctx))
-	w.expect("master_down 0 m")
-	w.untilDiagnosis(0, cluster.DeadMaster)
+	w.Expect("master_down 0 m")
+	w.UntilDiagnosis(0, cluster.DeadMaster)
 	must(t, s1.Promote(ctx))
 	must(t, s2.Follow(ctx, s1))
-	w.expect("master_up 0 s1")
-	if old := w.last().OldMaster; old == nil || nameOf(*old) != w.address("m") {
+	w.Expect("master_up 0 s1")
+	if old := w.Last().OldMaster; old == nil || story.AddressOf(*old) != w.Address("m") {
 		t.Errorf("old_master of master_up is %v, want m", old)
 	}
-	w.until("s2 naming its new master", func(d status.Document) bool {
+	w.Until("s2 naming its new master", func(d status.Document) bool {
 		return len(d.Clusters) > 0 && slices.ContainsFunc(d.Clusters[0].Slaves, func(e cluster.Entry) bool {
-			return nameOf(e) == w.address("s2") && e.MasterName == w.address("s1")
+			return story.AddressOf(e) == w.Address("s2") && e.MasterName == w.Address("s1")
 		})
 	})
-	w.shows("0: s1 > s2 (m)")
+	w.Shows("0: s1 > s2 (m)")
 
 	must(t, m.Start(ctx))
-	w.expect("node_left 0 m", "cluster_split 1 m")
-	w.shows("0: s1 > s2; 1: m >")
-	w.untilDiagnosis(1, cluster.SplitBrain)
+	w.Expect("node_left 0 m", "cluster_split 1 m")
+	w.Shows("0: s1 > s2; 1: m >")
+	w.UntilDiagnosis(1, cluster.SplitBrain)
 
 	must(t, m.Stop(ctx))
-	w.expect("master_down 1 m")
+	w.Expect("master_down 1 m")
 	must(t, m.Rebuild(ctx, s1))
-	w.expect("node_left 1 m", "node_joined 0 m", "cluster_gone 1", "slave_up 0 m")
-	w.shows("0: s1 > m s2")
-	w.untilDiagnosis(0, cluster.OK)
+	w.Expect("node_left 1 m", "node_joined 0 m", "cluster_gone 1", "slave_up 0 m")
+	w.Shows("0: s1 > m s2")
+	w.UntilDiagnosis(0, cluster.OK)
 	w.stop()
 }
 
@@ -74,15 +75,15 @@ func TestSlaveThatIsNotRepointedGoesDownByLagAndComesBack(t *testing.T) {
 	m, s1, s2 := servers[0], servers[1], servers[2]
 	w := newWatch(t, nil, nodesOf(m, s1, s2)...)
 	w.start()
-	w.expect("plusmoin_up 0")
+	w.Expect("plusmoin_up 0")
 
 	must(t, m.Kill(ctx))
-	w.expect("master_down 0 m")
+	w.Expect("master_down 0 m")
 	must(t, s1.Promote(ctx))
-	w.expect("master_up 0 s1", "slave_down 0 s2")
-	w.untilReason("s2", cluster.ReasonLag)
+	w.Expect("master_up 0 s1", "slave_down 0 s2")
+	w.UntilReason("s2", cluster.ReasonLag)
 	must(t, s2.Follow(ctx, s1))
-	w.expect("slave_up 0 s2")
+	w.Expect("slave_up 0 s2")
 	w.stop()
 }
 
@@ -94,35 +95,35 @@ func TestRestartRenumbersAndForgetsNothing(t *testing.T) {
 	nodes := nodesOf(a[0], a[1], a[2], b[0], b[1])
 	w := newWatch(t, nil, nodes...)
 	w.start()
-	w.expect("plusmoin_up 0", "plusmoin_up 1")
-	w.shows("0: am > a1 a2; 1: bm > b1")
+	w.Expect("plusmoin_up 0", "plusmoin_up 1")
+	w.Shows("0: am > a1 a2; 1: bm > b1")
 	w.stop()
 
 	slices.Reverse(nodes)
 	w.configure(nil, nodes...)
 	w.start()
-	w.expect("plusmoin_up 0", "plusmoin_up 1")
-	w.shows("0: am > a2 a1; 1: bm > b1")
+	w.Expect("plusmoin_up 0", "plusmoin_up 1")
+	w.Shows("0: am > a2 a1; 1: bm > b1")
 	must(t, a[0].Kill(ctx))
-	w.expect("master_down 0 am")
+	w.Expect("master_down 0 am")
 	w.stop()
 
 	// With a master down the slaves keep its cluster's id and its place.
 	w.start()
-	w.expect("plusmoin_up 0", "plusmoin_up 1")
-	w.shows("0: > a2 a1 (am); 1: bm > b1")
-	w.quiet(4)
+	w.Expect("plusmoin_up 0", "plusmoin_up 1")
+	w.Shows("0: > a2 a1 (am); 1: bm > b1")
+	w.Quiet(4)
 	w.stop()
 
 	// A failover that took place while nobody watched.
 	must(t, a[1].Promote(ctx))
 	must(t, a[2].Follow(ctx, a[1]))
 	w.start()
-	w.expect("plusmoin_up 0", "plusmoin_up 1")
-	w.until("a1 with its slave", func(status.Document) bool { return w.picture() == "0: a1 > a2; 1: bm > b1; -: am" })
+	w.Expect("plusmoin_up 0", "plusmoin_up 1")
+	w.Until("a1 with its slave", func(status.Document) bool { return w.Picture() == "0: a1 > a2; 1: bm > b1; -: am" })
 	must(t, a[0].Start(ctx))
-	w.expect("cluster_up 2 am")
-	w.shows("0: a1 > a2; 1: bm > b1; 2: am >")
+	w.Expect("cluster_up 2 am")
+	w.Shows("0: a1 > a2; 1: bm > b1; 2: am >")
 	w.stop()
 }
 
@@ -133,15 +134,15 @@ func TestCrashIsToldAtOnceWhateverTheHeartbeat(t *testing.T) {
 	servers := cast(t, pglab.New(t), "m", "s1", "s2")
 	w := newWatch(t, conf{"heartbeat": 60, "fail_interval": 0, "max_sync_delay": 60}, nodesOf(servers...)...)
 	w.start()
-	w.expect("plusmoin_up 0")
+	w.Expect("plusmoin_up 0")
 	for _, step := range []struct {
 		event string
 		crash *pglab.Server
 	}{{"slave_down 0 s2", servers[2]}, {"master_down 0 m", servers[0]}} {
 		began := time.Now()
 		must(t, step.crash.Kill(ctx))
-		w.expect(step.event)
-		if took := w.last().Time.Sub(began); took > 5*time.Second {
+		w.Expect(step.event)
+		if took := w.Last().Time.Sub(began); took > 5*time.Second {
 			t.Errorf("%s came after %v, want it at once", step.event, took)
 		}
 	}
@@ -156,15 +157,15 @@ func TestRestartedServersAndEndedSessionsTellNothing(t *testing.T) {
 	servers := cast(t, pglab.New(t), "m", "s1")
 	w := newWatch(t, conf{"fail_interval": 4}, nodesOf(servers...)...)
 	w.start()
-	w.expect("plusmoin_up 0")
+	w.Expect("plusmoin_up 0")
 	for range 2 {
 		for _, s := range servers {
 			must(t, s.Restart(ctx))
 			query(t, s, endWatching)
 		}
-		w.quiet(3)
+		w.Quiet(3)
 	}
-	w.quiet(8)
+	w.Quiet(8)
 	w.stop()
 }
 
@@ -177,9 +178,9 @@ func TestSuspendedMonitorTellsNothing(t *testing.T) {
 	servers := cast(t, pglab.New(t), "m", "s1")
 	w := newWatch(t, conf{"heartbeat": 1, "max_sync_delay": 3, "recover_sync_delay": 1}, nodesOf(servers...)...)
 	w.start()
-	w.expect("plusmoin_up 0")
+	w.Expect("plusmoin_up 0")
 	w.suspend(10 * time.Second)
-	w.quiet(3)
+	w.Quiet(3)
 	w.stop()
 }
 
@@ -193,12 +194,12 @@ func TestMonitorSuspendedWhileItLooksTellsNothing(t *testing.T) {
 		"is_slave_statement": "SELECT pg_is_in_recovery() FROM pg_sleep(1)",
 	}, nodesOf(servers...)...)
 	w.start()
-	w.expect("plusmoin_up 0")
-	round := w.status().Round.Number
-	w.until("a round", func(d status.Document) bool { return d.Round.Number > round })
+	w.Expect("plusmoin_up 0")
+	round := w.Status().Round.Number
+	w.Until("a round", func(d status.Document) bool { return d.Round.Number > round })
 	<-time.After(1500 * time.Millisecond) // half-way through the look of the next
 	w.suspend(4 * time.Second)
-	w.quiet(2)
+	w.Quiet(2)
 	if !strings.Contains(w.log(), "held up") {
 		t.Error("no look was held up; the story has proved nothing")
 	}

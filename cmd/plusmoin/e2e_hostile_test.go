@@ -17,6 +17,7 @@ import (
 
 	"plusmoin/cluster"
 	"plusmoin/internal/pglab"
+	"plusmoin/internal/story"
 	"plusmoin/status"
 )
 
@@ -74,8 +75,8 @@ func TestMuteNodesDelayNoOther(t *testing.T) {
 	// Without a limit on the lag: repointing is not what this is about.
 	w := newWatch(t, conf{"heartbeat": 1, "connect_timeout": 60, "max_sync_delay": 60}, nodes...)
 	w.start()
-	w.expect("plusmoin_up 0")
-	w.untilReason("mute3", cluster.ReasonConnecting)
+	w.Expect("plusmoin_up 0")
+	w.UntilReason("mute3", cluster.ReasonConnecting)
 
 	// A node may be found missing a heartbeat after it went, and is declared
 	// down fail_interval later; none of that may take a second more.
@@ -97,8 +98,8 @@ func TestMuteNodesDelayNoOther(t *testing.T) {
 		if strings.Contains(step.event, "down") {
 			done = began
 		}
-		w.expect(step.event)
-		if took := w.last().Time.Sub(done); took > most {
+		w.Expect(step.event)
+		if took := w.Last().Time.Sub(done); took > most {
 			t.Errorf("%s came after %v, want at most %v", step.event, took, most)
 		}
 	}
@@ -126,30 +127,30 @@ func TestHangingTriggerStopsNeitherRoundsNorOtherClusters(t *testing.T) {
 	a, b := cast(t, lab, "am", "a1"), cast(t, lab, "bm", "b1")
 	w := newWatch(t, conf{"trigger_timeout": 4}, nodesOf(a[0], a[1], b[0], b[1])...)
 	pids := filepath.Join(w.dir, "pids")
-	triggers := w.recorders()
-	triggers["slave_down"] = fmt.Sprintf(hanging, strings.Join(w.recorder(), " "), pids)
+	triggers := story.Recorder(w.EventsFile)
+	triggers["slave_down"] = fmt.Sprintf(hanging, strings.Join(story.Appender(w.EventsFile), " "), pids)
 	w.configure(conf{"triggers": triggers}, nodesOf(a[0], a[1], b[0], b[1])...)
 	w.start()
-	w.expect("plusmoin_up 0", "plusmoin_up 1")
+	w.Expect("plusmoin_up 0", "plusmoin_up 1")
 
 	must(t, a[1].Kill(ctx))
-	w.expect("slave_down 0 a1")
+	w.Expect("slave_down 0 a1")
 	hung := time.Now()
 	var family []int
-	if !w.poll(func() bool { family = numbersIn(pids); return len(family) == 2 }) {
+	if !w.Poll(func() bool { family = numbersIn(pids); return len(family) == 2 }) {
 		t.Fatalf("processes of the trigger: %v", family)
 	}
 	must(t, b[1].Kill(ctx))
-	w.expect("slave_down 1 b1")
-	w.quiet(2)
+	w.Expect("slave_down 1 b1")
+	w.Quiet(2)
 	must(t, a[1].Start(ctx))
-	w.until("a1 in sync", func(status.Document) bool { return w.picture() == "0: am > a1; 1: bm > (b1)" })
-	w.expect()
+	w.Until("a1 in sync", func(status.Document) bool { return w.Picture() == "0: am > a1; 1: bm > (b1)" })
+	w.Expect()
 	if n := living(family); n != 2 {
 		t.Fatalf("%d processes of the trigger live %v after it began; the rounds have proved nothing", n, time.Since(hung))
 	}
 	// What waits for it is told, and none of it is left by then.
-	w.expect("slave_up 0 a1")
+	w.Expect("slave_up 0 a1")
 	if n := living(family); n != 0 {
 		t.Errorf("%d processes of the trigger live after its timeout and the grace", n)
 	}
@@ -157,7 +158,7 @@ func TestHangingTriggerStopsNeitherRoundsNorOtherClusters(t *testing.T) {
 		t.Errorf("the hanging trigger was in the way for %v", took)
 	}
 	must(t, b[1].Start(ctx))
-	w.expect("slave_up 1 b1")
+	w.Expect("slave_up 1 b1")
 	w.stop()
 }
 
@@ -219,34 +220,34 @@ func TestEveryUnusableNodeHasAReasonAndHarmsNoOther(t *testing.T) {
 	})
 	w := newWatch(t, nil, append(nodes, closes, garbage)...)
 	w.start()
-	w.expect("plusmoin_up 0", "plusmoin_up 1")
-	w.shows("0: m > s1; 1: empty >; -: nulls ten password role database closes garbage")
+	w.Expect("plusmoin_up 0", "plusmoin_up 1")
+	w.Shows("0: m > s1; 1: empty >; -: nulls ten password role database closes garbage")
 	for _, c := range cases {
-		w.untilReason(c.name, c.reason)
+		w.UntilReason(c.name, c.reason)
 	}
-	w.untilReason("closes", cluster.ReasonDisconnected)
-	w.untilReason("garbage", cluster.ReasonBadAnswer)
+	w.UntilReason("closes", cluster.ReasonDisconnected)
+	w.UntilReason("garbage", cluster.ReasonBadAnswer)
 	for _, name := range []string{"nulls", "ten", "password", "role", "database", "closes", "garbage"} {
-		if text := w.detail(name).Error; text == nil || *text == "" {
+		if text := w.Detail(name).Error; text == nil || *text == "" {
 			t.Errorf("no text beside the reason of %s", name)
 		}
 	}
-	w.quiet(4)
+	w.Quiet(4)
 
 	must(t, healthy[1].Stop(ctx))
-	w.expect("slave_down 0 s1")
+	w.Expect("slave_down 0 s1")
 	must(t, healthy[1].Start(ctx))
-	w.expect("slave_up 0 s1")
+	w.Expect("slave_up 0 s1")
 
 	// What was wrong can be mended one by one.
 	query(t, spoilt["nulls"], `UPDATE heartbeat SET cluster_id = -1, master = '-', tstamp = 0`)
-	w.expect("cluster_up 2 nulls")
+	w.Expect("cluster_up 2 nulls")
 	query(t, spoilt["ten"], `DELETE FROM heartbeat WHERE ctid <> (SELECT min(ctid) FROM heartbeat)`)
-	w.expect("cluster_up 3 ten")
+	w.Expect("cluster_up 3 ten")
 	query(t, spoilt["password"], `ALTER ROLE plusmoin PASSWORD '`+pglab.Password+`'`)
-	w.expect("cluster_up 4 password")
-	w.until("six clusters' worth of order", func(status.Document) bool {
-		return w.picture() == "0: m > s1; 1: empty >; 2: nulls >; 3: ten >; 4: password >; -: role database closes garbage"
+	w.Expect("cluster_up 4 password")
+	w.Until("six clusters' worth of order", func(status.Document) bool {
+		return w.Picture() == "0: m > s1; 1: empty >; 2: nulls >; 3: ten >; 4: password >; -: role database closes garbage"
 	})
 	w.stop()
 }

@@ -11,15 +11,16 @@ import (
 	"testing"
 
 	"plusmoin/internal/pglab"
+	"plusmoin/internal/story"
 	"plusmoin/status"
 )
 
 // reload makes plusmoin read its file as it is now, and waits until it has.
 func (w *watch) reload() {
 	w.t.Helper()
-	before := w.status().Config.LoadedAt
+	before := w.Status().Config.LoadedAt
 	w.signal(syscall.SIGHUP)
-	w.until("the reload", func(d status.Document) bool { return d.Config.LoadedAt.After(before) && d.Config.Error == nil })
+	w.Until("the reload", func(d status.Document) bool { return d.Config.LoadedAt.After(before) && d.Config.Error == nil })
 }
 
 func TestReloadOfNodesKeepsIdsAndPlaces(t *testing.T) {
@@ -32,32 +33,32 @@ func TestReloadOfNodesKeepsIdsAndPlaces(t *testing.T) {
 	m, s1, s2 := servers[0], servers[1], servers[2]
 	w := newWatch(t, nil, nodesOf(m, s1)...)
 	w.start()
-	w.expect("plusmoin_up 0")
+	w.Expect("plusmoin_up 0")
 	must(t, s1.Stop(ctx))
-	w.expect("slave_down 0 s1")
+	w.Expect("slave_down 0 s1")
 
 	w.configure(nil, nodesOf(s2, s1, m)...)
 	w.reload()
-	w.expect("node_joined 0 s2", "slave_up 0 s2")
-	w.shows("0: m > s2 (s1)")
+	w.Expect("node_joined 0 s2", "slave_up 0 s2")
+	w.Shows("0: m > s2 (s1)")
 	w.configure(nil, nodesOf(other, s2, s1, m)...)
 	w.reload()
-	w.expect("cluster_up 1 o")
+	w.Expect("cluster_up 1 o")
 	must(t, s1.Start(ctx))
-	w.expect("slave_up 0 s1")
+	w.Expect("slave_up 0 s1")
 
 	w.configure(nil, nodesOf(m, s1, other)...)
 	w.reload()
-	w.expect("node_left 0 s2")
-	w.shows("0: m > s1; 1: o >")
+	w.Expect("node_left 0 s2")
+	w.Shows("0: m > s1; 1: o >")
 	w.configure(nil, nodesOf(m, s1)...)
 	w.reload()
-	w.expect("node_left 1 o", "master_down 1 o", "cluster_gone 1")
+	w.Expect("node_left 1 o", "master_down 1 o", "cluster_gone 1")
 	w.configure(nil, nodesOf(s1)...)
 	w.reload()
-	w.expect("node_left 0 m", "master_down 0 m")
-	w.shows("0: > s1")
-	w.quiet(3)
+	w.Expect("node_left 0 m", "master_down 0 m")
+	w.Shows("0: > s1")
+	w.Quiet(3)
 	w.stop()
 }
 
@@ -69,26 +70,26 @@ func TestReloadOfDelaysTriggersLogLevelAndPassword(t *testing.T) {
 	nodes := nodesOf(m, s1)
 	w := newWatch(t, conf{"max_sync_delay": 60, "recover_sync_delay": 60, "log_level": "error"}, nodes...)
 	w.start()
-	w.expect("plusmoin_up 0")
+	w.Expect("plusmoin_up 0")
 	must(t, s1.PauseReplay(ctx))
-	w.quiet(8)
+	w.Quiet(8)
 
 	note := filepath.Join(w.dir, "note")
-	triggers := w.recorders()
-	triggers["slave_up"] = strings.Join(w.recorder(), " ") + "; echo $PLUSMOIN_NODE >>" + note
+	triggers := story.Recorder(w.EventsFile)
+	triggers["slave_up"] = strings.Join(story.Appender(w.EventsFile), " ") + "; echo $PLUSMOIN_NODE >>" + note
 	if log := w.log(); strings.Contains(log, "level=DEBUG") {
 		t.Errorf("log at level error: %s", log)
 	}
 	w.configure(conf{"max_sync_delay": 2, "recover_sync_delay": 1, "log_level": "debug", "triggers": triggers}, nodes...)
 	w.reload()
-	w.expect("slave_down 0 s1")
-	w.poll(func() bool { return strings.Contains(w.log(), "level=DEBUG") })
+	w.Expect("slave_down 0 s1")
+	w.Poll(func() bool { return strings.Contains(w.log(), "level=DEBUG") })
 	if !strings.Contains(w.log(), "level=DEBUG") {
 		t.Error("nothing is logged at level debug after the reload")
 	}
 	must(t, s1.ResumeReplay(ctx))
-	w.expect("slave_up 0 s1")
-	if !w.poll(func() bool { text, _ := os.ReadFile(note); return string(text) == w.address("s1")+"\n" }) {
+	w.Expect("slave_up 0 s1")
+	if !w.Poll(func() bool { text, _ := os.ReadFile(note); return string(text) == w.Address("s1")+"\n" }) {
 		t.Error("the new trigger did not run")
 	}
 
@@ -100,8 +101,8 @@ func TestReloadOfDelaysTriggersLogLevelAndPassword(t *testing.T) {
 	for _, s := range servers {
 		query(t, s, endWatching)
 	}
-	w.quiet(6)
-	w.shows("0: m > s1")
+	w.Quiet(6)
+	w.Shows("0: m > s1")
 	if text := w.log(); strings.Contains(text, "parsnip") || strings.Contains(text, pglab.Password) {
 		t.Error("there is a password in the log")
 	}
@@ -115,8 +116,8 @@ func TestBrokenConfigurationChangesNothingAndIsShown(t *testing.T) {
 	nodes := nodesOf(servers...)
 	w := newWatch(t, conf{"log_level": "error"}, nodes...)
 	w.start()
-	w.expect("plusmoin_up 0")
-	loaded := w.status().Config.LoadedAt
+	w.Expect("plusmoin_up 0")
+	loaded := w.Status().Config.LoadedAt
 	sound := w.conf
 	for _, c := range []struct {
 		change conf
@@ -129,7 +130,7 @@ func TestBrokenConfigurationChangesNothingAndIsShown(t *testing.T) {
 		w.conf = maps.Clone(sound)
 		w.configure(c.change, nodes[0])
 		w.signal(syscall.SIGHUP)
-		w.until("an error of the configuration about "+c.names, func(d status.Document) bool {
+		w.Until("an error of the configuration about "+c.names, func(d status.Document) bool {
 			return d.Config.Error != nil && strings.Contains(*d.Config.Error, c.names)
 		})
 		if !strings.Contains(w.log(), c.names) {
@@ -138,21 +139,21 @@ func TestBrokenConfigurationChangesNothingAndIsShown(t *testing.T) {
 	}
 	must(t, os.WriteFile(w.configFile(), []byte(`{"dbname": "plusmoin`), 0o600))
 	w.signal(syscall.SIGHUP)
-	w.until("an error of syntax", func(d status.Document) bool {
+	w.Until("an error of syntax", func(d status.Document) bool {
 		return d.Config.Error != nil && !strings.Contains(*d.Config.Error, "root.crt")
 	})
-	if got := w.status().Config.LoadedAt; !got.Equal(loaded) {
+	if got := w.Status().Config.LoadedAt; !got.Equal(loaded) {
 		t.Errorf("loaded_at %v, want that of the configuration in force, %v", got, loaded)
 	}
-	w.quiet(4)
+	w.Quiet(4)
 	must(t, servers[1].Stop(ctx)) // it is watched still
-	w.expect("slave_down 0 s1")
+	w.Expect("slave_down 0 s1")
 	must(t, servers[1].Start(ctx))
-	w.expect("slave_up 0 s1")
+	w.Expect("slave_up 0 s1")
 
 	w.conf = sound
 	w.configure(nil, nodes...)
 	w.reload()
-	w.quiet(2)
+	w.Quiet(2)
 	w.stop()
 }

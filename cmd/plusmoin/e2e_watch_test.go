@@ -5,6 +5,8 @@ package main_test
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -17,16 +19,13 @@ import (
 
 	"plusmoin/cluster"
 	"plusmoin/internal/pglab"
-	"plusmoin/status"
+	"plusmoin/internal/story"
 )
 
 // The stories of the e2e files run plusmoin as an operator would, as a process
 // of its own, on real PostgreSQL servers. They say what happens to the servers
 // and exactly what plusmoin is to tell of it: an event too many, an event too
 // few or one in the wrong place fails the story.
-
-// patience is how long a story waits for what must happen.
-const patience = 25 * time.Second
 
 // conf is part of a configuration.
 type conf map[string]any
@@ -48,21 +47,17 @@ func nodesOf(servers ...*pglab.Server) []node {
 	return list
 }
 
-// watch is plusmoin watching the nodes of a story.
+// watch is plusmoin watching the nodes of a story, as a process.
 type watch struct {
+	*story.Watch
 	t     *testing.T
 	dir   string   // of the configuration, the events and the log
 	place string   // of status.json, as the story sees it
 	wrap  []string // a command line that runs plusmoin's
 	conf  conf
-	names map[string]string // by address
 
 	process *os.Process
 	ended   chan error // how the process ended; capacity 1
-	read    int64      // of the file of events
-	events  []event    // all, in the order of their ids
-	run     int        // where those of the process begin
-	told    int        // where those begin that the story has not spoken of
 	release func()     // frees what is needed to the end; nil if nothing is
 }
 
@@ -70,7 +65,9 @@ type watch struct {
 func newWatch(t *testing.T, over conf, nodes ...node) *watch {
 	t.Helper()
 	dir := t.TempDir()
-	w := &watch{t: t, dir: dir, place: filepath.Join(dir, "run"), names: map[string]string{}}
+	w := &watch{t: t, dir: dir, place: filepath.Join(dir, "run")}
+	w.Watch = story.New(t, filepath.Join(dir, "events.jsonl"), func() ([]byte, error) { return os.ReadFile(w.statusFile()) })
+	w.Ended = w.hasEnded
 	must(t, os.Mkdir(w.place, 0o755))
 	w.conf = conf{
 		"dbname": pglab.Database, "user": pglab.User, "password": pglab.Password,
@@ -79,7 +76,7 @@ func newWatch(t *testing.T, over conf, nodes ...node) *watch {
 		"status_file": filepath.Join(dir, "run", "status.json"),
 		"pid_file":    filepath.Join(dir, "plusmoin.pid"),
 		"log_file":    filepath.Join(dir, "unused.log"),
-		"triggers":    w.recorders(),
+		"triggers":    story.Recorder(w.EventsFile),
 	}
 	maps.Copy(w.conf, over)
 	w.configure(nil, nodes...)
@@ -87,21 +84,6 @@ func newWatch(t *testing.T, over conf, nodes ...node) *watch {
 	return w
 }
 
-// recorders are triggers that append what they read to a file, each in a single
-// write, so that those of two clusters do not mix.
-func (w *watch) recorders() conf {
-	triggers := conf{}
-	for _, k := range cluster.Kinds() {
-		triggers[string(k)] = w.recorder()
-	}
-	return triggers
-}
-
-func (w *watch) recorder() []string {
-	return []string{"dd", "of=" + w.eventsFile(), "oflag=append", "conv=notrunc", "bs=4M", "iflag=fullblock", "status=none"}
-}
-
-func (w *watch) eventsFile() string { return filepath.Join(w.dir, "events.jsonl") }
 func (w *watch) statusFile() string { return filepath.Join(w.place, "status.json") }
 func (w *watch) logFile() string    { return filepath.Join(w.dir, "log") }
 func (w *watch) configFile() string { return filepath.Join(w.dir, "plusmoin.json") }
@@ -113,7 +95,7 @@ func (w *watch) configure(change conf, nodes ...node) {
 	maps.Copy(w.conf, change)
 	list := []conf{}
 	for _, n := range nodes {
-		w.names[n.address()] = n.name
+		w.Name[n.address()] = n.name
 		entry := conf{"host": n.host, "port": n.port}
 		maps.Copy(entry, n.own)
 		list = append(list, entry)
@@ -139,8 +121,7 @@ func (w *watch) start() {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed
 	must(w.t, cmd.Start())
-	w.events = w.list()
-	w.run, w.told = len(w.events), len(w.events)
+	w.Begin()
 	w.process, w.ended = cmd.Process, make(chan error, 1)
 	ended := w.ended
 	go func() { ended <- cmd.Wait() }()
@@ -165,15 +146,18 @@ func (w *watch) stop() {
 	case <-time.After(10 * time.Second):
 		w.t.Fatal("plusmoin still runs 10 s after SIGTERM")
 	}
-	w.expect()
-	last := w.status()
-	if last.State != status.Stopped {
-		w.t.Errorf("state %q in the last status.json, want stopped", last.State)
+	w.Close()
+}
+
+// hasEnded says how the process ended, if it has.
+func (w *watch) hasEnded() error {
+	select {
+	case err := <-w.ended:
+		w.ended <- err
+		return fmt.Errorf("plusmoin has ended: %w", cmp.Or(err, errors.New("exit code 0")))
+	default:
+		return nil
 	}
-	text, err := os.ReadFile(w.statusFile())
-	must(w.t, err)
-	checkStatus(w.t, text)
-	checkReplay(w.t, w.events[w.run:], last)
 }
 
 // kill ends plusmoin as no operator should.
@@ -206,10 +190,7 @@ func (w *watch) close() {
 		text, err := os.ReadFile(f.name)
 		w.t.Logf("%s: %s %v", filepath.Base(f.name), text[max(0, len(text)-f.most):], err)
 	}
-	for _, e := range w.list() {
-		w.t.Logf("event %d at %s: %s", e.EventID, e.Time.Format(time.StampMilli), w.prose(e))
-	}
-	w.t.Logf("names: %v", w.names)
+	w.t.Log(w.Report())
 }
 
 func (w *watch) log() string {
@@ -218,111 +199,6 @@ func (w *watch) log() string {
 		w.t.Error(err)
 	}
 	return string(text)
-}
-
-// expect waits until these are told and checks that they, and nothing else, are
-// all that was told since the story last spoke of events. Each is the kind, the
-// cluster and, if it is about one, the node.
-func (w *watch) expect(want ...string) {
-	w.t.Helper()
-	w.poll(func() bool {
-		w.events = w.list()
-		return len(w.events)-w.told >= len(want)
-	})
-	got := []string{}
-	for _, e := range w.events[w.told:] {
-		got = append(got, w.prose(e))
-	}
-	if !slices.Equal(got, want) {
-		w.t.Fatalf("told %q, want %q", got, want)
-	}
-	w.told = len(w.events)
-}
-
-// last returns the event that was told last.
-func (w *watch) last() event { return w.events[len(w.events)-1] }
-
-// quiet lets plusmoin do some more rounds and checks that it tells nothing.
-func (w *watch) quiet(rounds uint64) {
-	w.t.Helper()
-	until := w.status().Round.Number + rounds
-	w.until("rounds go on", func(d status.Document) bool { return d.Round.Number >= until })
-	w.expect()
-}
-
-// status returns what status.json says.
-func (w *watch) status() status.Document {
-	w.t.Helper()
-	d, err := status.Read(w.statusFile())
-	must(w.t, err)
-	return d
-}
-
-// until waits for status.json to show something.
-func (w *watch) until(what string, shown func(status.Document) bool) {
-	w.t.Helper()
-	if !w.poll(func() bool {
-		d, err := status.Read(w.statusFile())
-		return err == nil && shown(d)
-	}) {
-		w.t.Fatalf("status.json within %v: never %s", patience, what)
-	}
-}
-
-// untilReason waits until status.json gives this reason for a node, "" for none.
-func (w *watch) untilReason(name string, want cluster.Reason) {
-	w.t.Helper()
-	w.until(name+" is "+cmp.Or(string(want), "well"), func(d status.Document) bool {
-		got := d.Nodes[w.address(name)].Reason
-		return got == nil && want == "" || got != nil && *got == want
-	})
-}
-
-// untilDiagnosis waits until status.json gives this diagnosis of a cluster.
-func (w *watch) untilDiagnosis(id int, want cluster.Diagnosis) {
-	w.t.Helper()
-	w.until("the diagnosis "+string(want), func(d status.Document) bool {
-		return slices.ContainsFunc(d.Clusters, func(c cluster.Cluster) bool { return c.ID == id && c.Diagnosis == want })
-	})
-}
-
-// detail returns what status.json says of a node.
-func (w *watch) detail(name string) cluster.Detail {
-	w.t.Helper()
-	d, ok := w.status().Nodes[w.address(name)]
-	if !ok {
-		w.t.Fatalf("%s is not in status.json", name)
-	}
-	return d
-}
-
-func (w *watch) address(name string) string {
-	for address, n := range w.names {
-		if n == name {
-			return address
-		}
-	}
-	w.t.Fatalf("no node %s", name)
-	return ""
-}
-
-// poll asks until the answer is yes, or patience has ended.
-func (w *watch) poll(yes func() bool) bool {
-	w.t.Helper()
-	for deadline := time.Now().Add(patience); ; {
-		switch {
-		case yes():
-			return true
-		case time.Now().After(deadline):
-			return false
-		}
-		select {
-		case err := <-w.ended:
-			w.ended <- err
-			w.t.Fatalf("plusmoin has ended: %v", err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
 
 // cast creates a cluster, the first name being its master.
