@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS = -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
 
-.PHONY: build demo test vet lint unit bench soak fuzz clean
+.PHONY: build demo test vet lint unit functional bench soak fuzz clean
 
 build: ## bin/plusmoin, a static binary
 	@scripts/need go
@@ -19,7 +19,7 @@ test: vet lint unit ## what must be green
 
 vet:
 	@scripts/need go
-	$(GO) vet ./...
+	$(GO) vet -tags functional ./...
 
 lint:
 	@scripts/need go golangci-lint
@@ -28,6 +28,14 @@ lint:
 unit:
 	@scripts/need go postgresql
 	$(GO) test -race -shuffle=on -timeout 7m ./...
+
+# POSTGRES=15 tells all stories on that version and none on another. What is
+# needed to understand a failed story is kept in bin/_artifacts.
+functional: build ## stories on hosts of their own, in containers
+	@scripts/need go
+	scripts/images
+	mkdir -p bin
+	$(GO) test -tags functional -count 1 -v -parallel 5 -timeout 20m -artifacts -outputdir $(CURDIR)/bin ./functional
 
 bench: ## ratios against floors taken in the same run
 	@scripts/need go postgresql

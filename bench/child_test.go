@@ -28,6 +28,7 @@ type child struct {
 // launch starts cmd and ends it with the benchmark.
 func launch(b *testing.B, cmd *exec.Cmd) child {
 	b.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the benchmark is killed
 	must(b, cmd.Start())
 	c := child{b, cmd}
 	b.Cleanup(c.end)

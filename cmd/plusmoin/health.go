@@ -29,16 +29,25 @@ type health struct {
 // written: a round looks twice at worst, and the disk may be slow.
 const staleMargin = 15 * time.Second
 
-// judge tells how all is at now; next returns the heartbeat after a time.
-func judge(d status.Document, now time.Time, next func(time.Time) time.Time) health {
-	if d.State == status.Stopped {
-		return health{level: unknown, findings: []string{
-			fmt.Sprintf("plusmoin is not running: it was stopped %s ago", age(now.Sub(d.UpdatedAt)))}}
-	}
+// atWork tells whether plusmoin itself is at work at now, however the servers
+// are; next returns the heartbeat after a time.
+func atWork(d status.Document, now time.Time, next func(time.Time) time.Time) health {
 	var h health
-	if late(d, now, next) {
+	switch {
+	case d.State == status.Stopped:
+		h.find(unknown, "plusmoin is not running: it was stopped %s ago", age(now.Sub(d.UpdatedAt)))
+	case late(d, now, next):
 		h.stale = true
 		h.find(critical, "the status is stale: last written %s ago", age(now.Sub(d.UpdatedAt)))
+	}
+	return h
+}
+
+// judge tells how all is at now; next returns the heartbeat after a time.
+func judge(d status.Document, now time.Time, next func(time.Time) time.Time) health {
+	h := atWork(d, now, next)
+	if h.level == unknown {
+		return h
 	}
 	for _, c := range d.Clusters {
 		if !c.HasMaster {

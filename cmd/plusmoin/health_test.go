@@ -107,6 +107,49 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestAtWork(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		change  func(*status.Document)
+		later   time.Duration
+		level   int
+		finding string
+	}{
+		{name: "healthy"},
+		{name: "starting", change: func(d *status.Document) { d.State = status.Starting }},
+		{name: "no master, late but within the margin", later: 16 * time.Second, change: func(d *status.Document) {
+			d.Clusters[0].HasMaster = false
+			d.Clusterless = []cluster.Entry{{Host: "db3", Port: 5432}}
+			d.Warnings = []cluster.Warning{{Text: "a and b are one server"}}
+		}},
+		{
+			name: "stale", later: 18 * time.Second, level: critical,
+			finding: "the status is stale: last written 18s ago",
+		},
+		{
+			name: "stale since it started", later: 18 * time.Second, level: critical,
+			change:  func(d *status.Document) { d.State = status.Starting },
+			finding: "the status is stale: last written 18s ago",
+		},
+		{
+			name: "stopped", later: time.Second, level: unknown,
+			change:  func(d *status.Document) { d.State = status.Stopped },
+			finding: "plusmoin is not running: it was stopped 1.0s ago",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := sample()
+			if c.change != nil {
+				c.change(&d)
+			}
+			got := atWork(d, d.UpdatedAt.Add(c.later), each(time.Second))
+			if got.level != c.level || strings.Join(got.findings, "; ") != c.finding || got.stale != (c.level == critical) {
+				t.Errorf("%+v, want level %d because of %q", got, c.level, c.finding)
+			}
+		})
+	}
+}
+
 func TestTable(t *testing.T) {
 	d := sample()
 	hostile := "relation \x1b[2J\nmissing"

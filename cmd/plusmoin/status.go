@@ -17,9 +17,9 @@ import (
 )
 
 func statusCommand(o *options) *cobra.Command {
-	var table bool
+	var table, alive bool
 	show := &cobra.Command{
-		Use:   "status [--table]",
+		Use:   "status [--table|--alive]",
 		Short: "print the state of all clusters and nodes",
 		Long: `Print the status file as it is, or, with --table, what it says for people to
 read; in colour on a terminal unless NO_COLOR is set.
@@ -32,8 +32,15 @@ The exit code is as monitoring plug-ins have it:
   2  a cluster has no master, or the file is not being kept up to date
   3  plusmoin does not run, or nothing can be known
 
-What is behind it is said on standard error, in a table at its top.`,
+What is behind it is said on standard error, in a table at its top.
+
+With --alive the status is not printed, and only plusmoin itself is judged, for
+the health check of a container: 0 while it keeps the file up to date, also when
+it is still starting or a cluster has no master; 2 and 3 as above.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if table && alive {
+				return hinted{errors.New("--alive prints no table"), "give --table or --alive, not both"}
+			}
 			_, cfg, _, err := o.load()
 			if err != nil {
 				return exitCode{unknown, err}
@@ -42,14 +49,20 @@ What is behind it is said on standard error, in a table at its top.`,
 			if err != nil {
 				return exitCode{unknown, err}
 			}
-			h := judge(d, time.Now(), cfg.Heartbeat.Next)
-			if table {
-				view := tableView{out: cmd.OutOrStdout(), now: time.Now()}
+			now := time.Now()
+			h := judge(d, now, cfg.Heartbeat.Next)
+			switch {
+			case alive:
+				h = atWork(d, now, cfg.Heartbeat.Next)
+				tell(cmd.ErrOrStderr(), h)
+			case table:
+				view := tableView{out: cmd.OutOrStdout(), now: now}
 				view.colour = colourful(view.out)
 				err = view.show(d, h)
-			} else {
+			default:
 				_, err = cmd.OutOrStdout().Write(data)
-				tell(cmd.ErrOrStderr(), h, cfg)
+				tell(cmd.ErrOrStderr(), h)
+				advise(cmd.ErrOrStderr(), h, cfg)
 			}
 			if err != nil {
 				return exitCode{unknown, fmt.Errorf("printing the status: %w", err)}
@@ -61,6 +74,7 @@ What is behind it is said on standard error, in a table at its top.`,
 		},
 	}
 	show.Flags().BoolVarP(&table, "table", "t", false, "print a table for people instead of JSON")
+	show.Flags().BoolVar(&alive, "alive", false, "do not print it, judge only whether plusmoin itself is at work")
 	return show
 }
 
@@ -87,9 +101,8 @@ func readStatus(path string) ([]byte, status.Document, error) {
 	return data, d, nil
 }
 
-// tell says on one line what is not well, and what to do about it if the
-// monitor itself is the trouble.
-func tell(w io.Writer, h health, cfg config.Config) {
+// tell says on one line what is not well.
+func tell(w io.Writer, h health) {
 	if h.level == healthy {
 		return
 	}
@@ -98,6 +111,10 @@ func tell(w io.Writer, h health, cfg config.Config) {
 		word = "warning"
 	}
 	fmt.Fprintf(w, "%s: %s\n", word, printable(strings.Join(h.findings, "; ")))
+}
+
+// advise says what to do if the monitor itself is the trouble.
+func advise(w io.Writer, h health, cfg config.Config) {
 	switch {
 	case h.level == unknown:
 		fmt.Fprintln(w, "hint: plusmoin start starts it")
