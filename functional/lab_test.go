@@ -69,7 +69,7 @@ func (l *lab) must(err error) {
 func (l *lab) await(what string, yes func() (bool, error)) {
 	l.Helper()
 	last := errors.New("not yet")
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(300 * time.Millisecond) {
 		ok, err := yes()
 		if ok && err == nil {
 			return

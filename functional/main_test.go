@@ -22,8 +22,11 @@ var versions = []string{"13", "15", "17", "18"}
 
 const usual = "17"
 
-// docker is the engine that all stories share.
-var docker *dockertest.Pool
+// All stories share an engine and a web server.
+var (
+	docker *dockertest.Pool
+	web    *webServer
+)
 
 func TestMain(m *testing.M) {
 	if err := prepare(); err != nil {
@@ -32,7 +35,13 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	go sweepWhenInterrupted()
-	os.Exit(m.Run())
+	code := m.Run()
+	web.close()
+	if err := sweep(ours); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func sweepWhenInterrupted() {
@@ -55,7 +64,7 @@ func prepare() error {
 	if err := docker.Client.Ping(); err != nil {
 		return fmt.Errorf("no Docker engine answers: %w", err)
 	}
-	images := []string{plusmoinImage, webImage}
+	images := []string{plusmoinImage, webRepository}
 	for _, v := range told(versions...) {
 		images = append(images, postgresImage(v))
 	}
@@ -64,7 +73,11 @@ func prepare() error {
 			return fmt.Errorf("image %s: %w", image, err)
 		}
 	}
-	return sweep(abandoned)
+	if err := sweep(abandoned); err != nil {
+		return err
+	}
+	web, err = startWeb()
+	return err
 }
 
 // told returns the one version that was asked for, or else those given.

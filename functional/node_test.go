@@ -47,6 +47,8 @@ func (l *lab) node(name string, command, settings []string) node {
 		Config: &dc.Config{
 			Image: postgresImage(l.version), Cmd: command,
 			Env: []string{"NODE_CONF=" + strings.Join(settings, "\n")},
+			// Data on the host's own file system: layers are slow to write to.
+			Volumes: map[string]struct{}{"/var/lib/postgresql": {}},
 		},
 		HostConfig: &dc.HostConfig{CapAdd: []string{"NET_ADMIN"}}, // for mute
 	}, l.watching, l.replicating)}
@@ -59,23 +61,21 @@ func (n node) sql(statement string) string {
 	return n.exec("psql", "-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", statement)
 }
 
+// until waits until the server answers a query so. The waiting is done on its
+// host, since to run a command there costs more than to ask.
+func (n node) until(what, query, answer string) {
+	n.lab.Helper()
+	const loop = `until [ "$(psql -X -At -c "$0" 2>&1)" = "$1" ]; do sleep 0.2; done`
+	if _, err := n.try("timeout", "60", "sh", "-c", loop, query, answer); err != nil {
+		n.lab.Fatalf("within a minute: never %s: %v", what, err)
+	}
+}
+
 // untilStreaming waits until the server streams from another.
 func (n node) untilStreaming(from node) {
 	n.lab.Helper()
-	n.lab.await(n.name+" streams from "+from.name, func() (bool, error) {
-		count, err := from.try("psql", "-X", "-At", "-c",
-			"SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = '"+n.name+"'")
-		return count == "1", err
-	})
-}
-
-// untilUp waits until the server answers.
-func (n node) untilUp() {
-	n.lab.Helper()
-	n.lab.await(n.name+" answers", func() (bool, error) {
-		_, err := n.try("psql", "-X", "-At", "-c", "SELECT 1")
-		return err == nil, err
-	})
+	from.until(n.name+" streams from "+from.name,
+		"SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = '"+n.name+"'", "1")
 }
 
 // promote makes a slave a master and returns when it is one.
@@ -83,14 +83,6 @@ func (n node) promote() { n.lab.Helper(); n.exec("node", "promote") }
 
 // follow makes a slave follow another server.
 func (n node) follow(of node) { n.lab.Helper(); n.exec("node", "follow", of.replica()) }
-
-// demote stops a server that runs and starts it as a slave of another.
-func (n node) demote(of node) {
-	n.lab.Helper()
-	n.exec("node", "demote", of.replica())
-	n.stop(10)
-	n.start()
-}
 
 // rebuild replaces a server that runs by a fresh copy of another, which it
 // follows.

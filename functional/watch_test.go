@@ -5,9 +5,7 @@ package functional
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,10 +17,7 @@ import (
 	"plusmoin/internal/story"
 )
 
-const (
-	plusmoinImage = "plusmoin:test"
-	webImage      = "plusmoin-web:latest"
-)
+const plusmoinImage = "plusmoin:test"
 
 // conf is part of a configuration.
 type conf map[string]any
@@ -32,21 +27,21 @@ type conf map[string]any
 type watch struct {
 	*story.Watch
 	*host
-	dir  string // config, events and status are folders in it, mounted in
-	conf conf
+	dir    string // config and events are folders in it, mounted in
+	status string // the folder of status.json, mounted in, and served
+	conf   conf
 }
 
 // watch starts a plusmoin that watches nodes. What over says goes before what
 // every story has.
 func (l *lab) watch(over conf, nodes ...node) *watch {
 	l.Helper()
-	w := &watch{dir: l.TempDir()}
-	for _, folder := range []string{"config", "events", "status"} {
-		l.must(os.Mkdir(filepath.Join(w.dir, folder), 0o700))
-		l.must(os.Chmod(filepath.Join(w.dir, folder), 0o777)) // the image's user is nobody here
+	w := &watch{dir: l.TempDir(), status: web.folder(l)}
+	for _, folder := range []string{filepath.Join(w.dir, "config"), filepath.Join(w.dir, "events"), w.status} {
+		l.must(os.Mkdir(folder, 0o700))
+		l.must(os.Chmod(folder, 0o777)) // the image's user is nobody here
 	}
-	web := l.serve(filepath.Join(w.dir, "status"))
-	w.Watch = story.New(l.T, filepath.Join(w.dir, "events", "events.jsonl"), func() ([]byte, error) { return fetch(web) })
+	w.Watch = story.New(l.T, filepath.Join(w.dir, "events", "events.jsonl"), func() ([]byte, error) { return web.get(l, "status.json") })
 	w.conf = conf{
 		"dbname": "plusmoin", "user": "plusmoin", "password": "carrotcake",
 		"heartbeat": 0.5, "fail_interval": 2, "max_sync_delay": 5, "recover_sync_delay": 2,
@@ -59,10 +54,10 @@ func (l *lab) watch(over conf, nodes ...node) *watch {
 		HostConfig: &dc.HostConfig{ReadonlyRootfs: true, Binds: []string{
 			filepath.Join(w.dir, "config") + ":/etc/plusmoin:ro",
 			filepath.Join(w.dir, "events") + ":/events",
-			filepath.Join(w.dir, "status") + ":/run/plusmoin",
+			w.status + ":/run/plusmoin",
 		}},
 	}, l.watching)
-	w.Ended = w.hasEnded
+	w.Ended, w.Every = w.hasEnded, 200*time.Millisecond // an engine is slow to ask
 	l.Cleanup(w.keep)
 	return w
 }
@@ -119,44 +114,17 @@ func (w *watch) hasEnded() error {
 	return err
 }
 
-// serve serves a folder to the test, as one would serve it to other programs.
-// It returns the address of status.json.
-func (l *lab) serve(folder string) string {
-	l.Helper()
-	web := l.run("web", dc.CreateContainerOptions{
-		Config: &dc.Config{Image: webImage, ExposedPorts: map[dc.Port]struct{}{"80/tcp": {}}},
-		HostConfig: &dc.HostConfig{
-			Binds:        []string{folder + ":/status:ro"},
-			PortBindings: map[dc.Port][]dc.PortBinding{"80/tcp": {{HostIP: "127.0.0.1"}}},
-		},
-	})
-	return "http://" + web.container.GetHostPort("80/tcp") + "/status.json"
-}
-
-func fetch(address string) ([]byte, error) {
-	client := http.Client{Timeout: 5 * time.Second}
-	answer, err := client.Get(address)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", address, answer.Status)
-	}
-	return io.ReadAll(answer.Body)
-}
-
 // keep keeps what a failed story has to be understood by.
 func (w *watch) keep() {
 	if !w.lab.Failed() {
 		return
 	}
 	to := w.lab.ArtifactDir()
-	for name, path := range map[string]string{
-		"plusmoin.json": "config/plusmoin.json", "status.json": "status/status.json", "events.jsonl": "events/events.jsonl",
+	for _, path := range []string{
+		filepath.Join(w.dir, "config", "plusmoin.json"), filepath.Join(w.status, "status.json"), w.EventsFile,
 	} {
-		text, err := os.ReadFile(filepath.Join(w.dir, path))
-		w.save(filepath.Join(to, name), text, err)
+		text, err := os.ReadFile(path)
+		w.save(filepath.Join(to, filepath.Base(path)), text, err)
 	}
 	for _, h := range w.lab.hosts {
 		w.save(filepath.Join(to, h.name+".log"), []byte(h.log()), nil)

@@ -32,7 +32,7 @@ func (l *Lab) Authority(name string) (*Authority, error) {
 		return nil, err
 	}
 	dir := filepath.Join(l.dir, name+".ca")
-	a, err := newAuthority(dir, name)
+	a, err := NewAuthority(dir, name)
 	if err == nil {
 		err = l.tools.who.own(dir)
 	}
@@ -42,7 +42,9 @@ func (l *Lab) Authority(name string) (*Authority, error) {
 	return a, nil
 }
 
-func newAuthority(dir, name string) (*Authority, error) {
+// NewAuthority returns a new certificate authority for servers of no lab. Its
+// files are in dir, a new folder.
+func NewAuthority(dir, name string) (*Authority, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -91,6 +93,26 @@ func (a *Authority) Client(user string) (cert, key string, err error) {
 	return cert, key, nil
 }
 
+// Server writes server.crt and server.key into a folder, in the place of any that
+// are there: a certificate and key for a server that is reached by these names or
+// addresses. The key belongs to the calling user and has mode 0600.
+func (a *Authority) Server(dir, name string, more ...string) (cert, key string, err error) {
+	template := blank(name)
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	for _, n := range append([]string{name}, more...) {
+		if ip := net.ParseIP(n); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, n)
+		}
+	}
+	cert, key = filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key")
+	if err := a.issue(template, cert, key); err != nil {
+		return "", "", fmt.Errorf("server certificate for %s: %w", name, err)
+	}
+	return cert, key, nil
+}
+
 // issue signs a certificate for a new key and writes both.
 func (a *Authority) issue(template *x509.Certificate, certFile, keyFile string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -133,12 +155,8 @@ func (s *Server) writeCertificate() error {
 	if a == nil {
 		return nil
 	}
-	template := blank("localhost")
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	template.DNSNames = []string{"localhost"}
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
-	cert, key := filepath.Join(s.dir, "server.crt"), filepath.Join(s.dir, "server.key")
-	if err := a.issue(template, cert, key); err != nil {
+	cert, key, err := a.Server(s.dir, "localhost", "127.0.0.1", "::1")
+	if err != nil {
 		return err
 	}
 	s.spec.conf["ssl"] = "on"

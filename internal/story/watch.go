@@ -23,8 +23,10 @@ type Watch struct {
 	EventsFile string
 	// StatusFile returns the bytes of status.json.
 	StatusFile func() ([]byte, error)
-	// Ended says how plusmoin ended, if it has; nil is asked as "it has not".
+	// Ended says how plusmoin ended, if it has.
 	Ended func() error
+	// Every is how often the story looks for what it waits for.
+	Every time.Duration
 
 	t      *testing.T
 	read   int64   // of the file of events
@@ -36,7 +38,7 @@ type Watch struct {
 // New returns a watch of the events in a file.
 func New(t *testing.T, eventsFile string, statusFile func() ([]byte, error)) *Watch {
 	return &Watch{t: t, Name: map[string]string{}, EventsFile: eventsFile, StatusFile: statusFile,
-		Ended: func() error { return nil }}
+		Ended: func() error { return nil }, Every: 20 * time.Millisecond}
 }
 
 // Begin says that a new run of plusmoin begins: what was told before is over.
@@ -158,7 +160,7 @@ func (w *Watch) Poll(yes func() bool) bool {
 		if err := w.Ended(); err != nil {
 			w.t.Fatal(err)
 		}
-		<-time.After(20 * time.Millisecond)
+		<-time.After(w.Every)
 	}
 }
 
