@@ -82,6 +82,7 @@ func (a *attempt) make(ctx, life context.Context, s Settings, n cluster.Node, p 
 
 // hurry lets a look that waits for a connect wait no longer than it must.
 func (l *link) hurry() {
+	l.eager = true
 	if l.wanted && l.session == nil {
 		l.connect(true)
 	}

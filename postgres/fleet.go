@@ -18,7 +18,6 @@ type Fleet struct {
 	pool     pool
 	dropped  chan struct{}
 	ships    map[cluster.Node]*ship
-	checked  int // number of nodes that descriptors were counted for
 	links    sync.WaitGroup
 }
 
@@ -65,10 +64,11 @@ func (f *Fleet) Close() {
 
 // Look looks at nodes, all at once, and returns a sighting of each. It returns
 // when every node that did not fail the last time has its outcome, and at the
-// latest after QueryTimeout or when ctx ends. A node without an outcome by then
-// is Connecting, with the reason for which it failed last. One that failed the
-// last time is looked at as well; an answer that comes a moment after the others'
-// is not in the map but makes the next Look wait for that node again.
+// latest after QueryTimeout or when ctx ends; time in which this process did not
+// run does not count. A node without an outcome by then is Connecting, with the
+// reason for which it failed last. One that failed the last time is looked at as
+// well; an answer that comes a moment after the others' is not in the map but
+// makes the next Look wait for that node again.
 //
 // Connections to nodes that are no longer in the list are closed.
 //
@@ -76,7 +76,8 @@ func (f *Fleet) Close() {
 // could not be connected to or did not answer is connected to less and less
 // often, but at least once a Heartbeat, at a time of its own between two looks
 // and only so many of them at once. Nodes with a connection are looked at in
-// any case, and the first connect is never put off.
+// any case, and the first connect is never put off. An urgent one that could not
+// be connected to is tried again before the next Look.
 func (f *Fleet) Look(ctx context.Context, nodes []cluster.Node, urgent func(cluster.Node) bool) map[cluster.Node]cluster.Sighting {
 	began := time.Now()
 	f.muster(nodes)
@@ -84,32 +85,50 @@ func (f *Fleet) Look(ctx context.Context, nodes []cluster.Node, urgent func(clus
 		s.ask(urgent == nil || urgent(n))
 	}
 	seen := make(map[cluster.Node]cluster.Sighting, len(f.ships))
-	within, cancel := context.WithDeadline(ctx, began.Add(f.settings.QueryTimeout))
+	within, cancel := awake(ctx, f.settings.QueryTimeout)
 	defer cancel()
-	var waited []*ship
-	for n, s := range f.ships {
-		if !s.failing {
+	var waited, failing []*ship
+	for _, s := range f.ships {
+		if s.failing {
+			failing = append(failing, s)
+		} else {
 			waited = append(waited, s)
-			seen[n] = s.hear(within, ctx, f.settings.QueryTimeout)
 		}
 	}
-	moment, end := context.WithTimeout(within, grace)
-	defer end()
-	for n, s := range f.ships {
-		if _, ok := seen[n]; !ok {
-			seen[n] = s.glance(moment, began)
+	hear := func(ships []*ship) {
+		for _, s := range ships {
+			seen[s.node] = s.hear(within, ctx, f.settings.QueryTimeout)
 		}
 	}
+	hear(waited)
+	hear(glance(within, failing, began, seen))
 	if time.Since(began) > f.settings.QueryTimeout+heldUp {
 		f.excuse(ctx, waited)
 	}
 	return seen
 }
 
+// glance enters what ships that failed before have to say by the end of a
+// moment. It returns those that have answered, but to an earlier look, asked
+// again: they are well and will answer at once.
+func glance(ctx context.Context, ships []*ship, began time.Time, seen map[cluster.Node]cluster.Sighting) (again []*ship) {
+	moment, end := awake(ctx, grace)
+	defer end()
+	for _, s := range ships {
+		sighting := s.glance(moment, began)
+		seen[s.node] = sighting
+		if !s.failing && sighting.Outcome != cluster.Answered {
+			s.ask(true)
+			again = append(again, s)
+		}
+	}
+	return again
+}
+
 const (
-	// grace is for how long a look waits for the nodes that failed before and
-	// have just been asked: one that came back answers in that time, and one
-	// that hangs is not asked again.
+	// grace is for how long a look waits for the nodes that failed before, if
+	// they have just been asked or are urgent: one that came back answers in
+	// that time.
 	grace = 50 * time.Millisecond
 	// A look that took so much longer than it may was held up here, with the
 	// whole process, and says nothing of the nodes: the next waits for all that
@@ -121,7 +140,7 @@ const (
 // deadlines have passed by now, so what they still have to say comes at once and
 // is not to be taken for the answer to the next.
 func (f *Fleet) excuse(ctx context.Context, ships []*ship) {
-	moment, end := context.WithTimeout(ctx, grace)
+	moment, end := awake(ctx, grace)
 	defer end()
 	for _, s := range ships {
 		if s.looking {
@@ -145,18 +164,6 @@ func (f *Fleet) muster(nodes []cluster.Node) {
 			f.leave(n)
 		}
 	}
-	f.warn(len(listed))
-}
-
-// warn says that there are too many nodes, once for each number of them.
-func (f *Fleet) warn(nodes int) {
-	if nodes == f.checked {
-		return
-	}
-	f.checked = nodes
-	if err := CheckDescriptors(nodes); err != nil {
-		f.log.Error("too few file descriptors, some nodes cannot be connected to", "error", err)
-	}
 }
 
 func (f *Fleet) join(n cluster.Node) {
@@ -172,11 +179,11 @@ func (f *Fleet) leave(n cluster.Node) {
 }
 
 // Beat sends beats, all at once and at most one a node, and returns what became
-// of each. It waits at most QueryTimeout. A node that Look was not told of, or
-// whose connection is gone, refuses its beat.
+// of each. It waits at most QueryTimeout, which is counted as for Look. A node
+// that Look was not told of, or whose connection is gone, refuses its beat.
 func (f *Fleet) Beat(ctx context.Context, beats []cluster.Beat) map[cluster.Node]cluster.BeatOutcome {
 	outcomes := make(map[cluster.Node]cluster.BeatOutcome, len(beats))
-	within, cancel := context.WithTimeout(ctx, f.settings.QueryTimeout)
+	within, cancel := awake(ctx, f.settings.QueryTimeout)
 	defer cancel()
 	for _, b := range beats {
 		s := f.ships[b.Node]

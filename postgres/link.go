@@ -38,6 +38,7 @@ type link struct {
 	warning  fault // why the session could not be renewed
 
 	wanted    bool // a look waits for a connect
+	eager     bool // the last look was urgent: what failed is tried again before the next
 	retried   bool // that look has already lost a kept connection
 	setbacks  int  // since the node answered last
 	retry     time.Time
@@ -98,7 +99,8 @@ func (l *link) run() {
 // await waits without a connection and does one thing.
 func (l *link) await() {
 	var due <-chan time.Time
-	if l.wanted && l.attempt == nil {
+	again := l.eager && l.setbacks > 0 && l.settings.Heartbeat > 0
+	if l.attempt == nil && (l.wanted || again) {
 		due = time.After(time.Until(l.retry))
 	}
 	select {
@@ -108,7 +110,7 @@ func (l *link) await() {
 	case c := <-l.arrival():
 		l.arrived(c)
 	case <-due:
-		l.connect(false)
+		l.connect(l.eager)
 	}
 }
 
@@ -184,9 +186,11 @@ func (l *link) drop() {
 }
 
 // look answers a look: at once if there is a connection, and without one when
-// there is. An urgent look does not let the connect wait.
+// there is. An urgent look does not let the connect wait, and one that failed is
+// tried again without a look: the next may decide, and a server that is back by
+// then must not fail it because a connect takes a moment.
 func (l *link) look(urgent bool) {
-	l.wanted, l.retried = true, l.session == nil
+	l.wanted, l.retried, l.eager = true, l.session == nil, urgent
 	switch {
 	case l.session != nil:
 		l.ask()

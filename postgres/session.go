@@ -97,11 +97,14 @@ func (s *session) begin(deadline time.Time) error {
 	if err := s.raw.SetDeadline(deadline); err != nil {
 		return err
 	}
-	return s.ctx.Err() // asked last: an end that comes later moves the deadline
+	err := s.ctx.Err() // asked last: an end that comes later moves the deadline
+	s.conn.timed = err == nil
+	return err
 }
 
 // end closes an exchange after which the connection is still good.
 func (s *session) end() error {
+	s.conn.timed = false
 	if s.conn.dead {
 		return net.ErrClosed
 	}

@@ -63,7 +63,7 @@ type Settings struct {
 	// it for as long as it works.
 	ConnectionLifetime time.Duration
 	// Heartbeat is the longest time between two connects to a node that stays
-	// down and is not urgent, see Look. 0 connects at every look.
+	// down and is not urgent, see Look. 0 connects at every look and only then.
 	Heartbeat time.Duration
 }
 

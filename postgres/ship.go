@@ -92,24 +92,29 @@ func (s *ship) mute(within time.Duration) cluster.Sighting {
 }
 
 // glance returns the answer of a node that is not waited for, if it is there by
-// the end of a moment and from this round.
+// the end of a moment and from this round. One that was asked in an earlier round
+// is given the moment only if it is urgent: what becomes of it is decided by this
+// look, and it may be the first since this process could hear anything.
 func (s *ship) glance(moment context.Context, began time.Time) cluster.Sighting {
-	if s.fresh {
+	var seen *sight
+	if s.fresh || s.hurried {
 		select {
-		case seen := <-s.sights:
-			return s.take(seen)
+		case seen = <-s.sights:
 		case <-moment.Done():
 		}
 	}
-	select {
-	case seen := <-s.sights:
-		sighting := s.take(seen)
-		if seen.Outcome == cluster.Failed || !seen.began.Before(began) {
-			return sighting
+	if seen == nil {
+		select {
+		case seen = <-s.sights:
+		default:
+			return s.connecting()
 		}
-	default:
 	}
-	return s.connecting()
+	sighting := s.take(seen)
+	if seen.Outcome == cluster.Answered && seen.began.Before(began) {
+		return s.connecting()
+	}
+	return sighting
 }
 
 func (s *ship) connecting() cluster.Sighting {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -24,8 +25,14 @@ type wire struct {
 	first   [16]byte
 	version string
 	pid     uint32
+	timed   bool // an exchange is under way whose deadline may be overrun once
 	dead    bool // of no more use
 }
+
+// remains is for how long what has come is read after the deadline of an
+// exchange. A process that was stopped until then finds the answer waiting, and
+// yet a read would only say that its time is over.
+const remains = 10 * time.Millisecond
 
 // reader decodes messages. It belongs to one wire at a time.
 type reader struct {
@@ -93,6 +100,18 @@ func (w *wire) send(q request) error {
 // receive returns the next message, which holds until the next call or rest. An
 // error with which the server ended the session is returned as an error.
 func (w *wire) receive() (pgproto3.BackendMessage, error) {
+	message, err := w.next()
+	if w.timed && errors.Is(err, os.ErrDeadlineExceeded) {
+		w.timed = false
+		if err := w.conn.SetReadDeadline(time.Now().Add(remains)); err != nil {
+			return nil, err
+		}
+		return w.next()
+	}
+	return message, err
+}
+
+func (w *wire) next() (pgproto3.BackendMessage, error) {
 	if w.reader == nil {
 		n, err := w.conn.Read(w.first[:])
 		if n == 0 {

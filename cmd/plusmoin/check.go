@@ -63,13 +63,41 @@ type check struct {
 
 // write writes everything. Its error says nothing, but sets the exit code.
 func (c check) write(p printer, path string, warnings []config.Warning) error {
-	p.configuration(path, warnings)
+	general := c.general(warnings)
+	p.configuration(path, general)
 	reports := c.reports()
 	for _, r := range reports {
 		p.node(r)
 	}
 	p.delays(delaysOf(c.cfg))
-	return p.summary(reports, len(warnings))
+	return p.summary(general, reports)
+}
+
+// general judges the configuration by itself, and this machine by it.
+func (c check) general(warnings []config.Warning) []postgres.Finding {
+	var found []postgres.Finding
+	for _, w := range warnings {
+		found = append(found, note("%s", w.String()))
+	}
+	if len(found) == 0 {
+		found = append(found, fine("valid"))
+	}
+	return append(found, c.descriptors()...)
+}
+
+// descriptors tells that a plusmoin started from where the check is would be
+// refused for its number of nodes. One that runs was not: it has a limit of its
+// own.
+func (c check) descriptors() []postgres.Finding {
+	err := postgres.CheckDescriptors(len(c.cfg.Nodes))
+	if err == nil {
+		return nil
+	}
+	f := problem("resources: %v, if plusmoin is started from here. Raise the limit, as root, where it is started: %s", err, limitPlaces)
+	if c.running != nil {
+		f.Weight = postgres.Note
+	}
+	return []postgres.Finding{f}
 }
 
 // inspectNodes looks at all nodes at once.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"plusmoin/config"
 	"plusmoin/postgres"
 )
 
@@ -23,13 +22,10 @@ func (p printer) line(format string, values ...any) {
 	fmt.Fprintf(p.out, format+"\n", values...)
 }
 
-func (p printer) configuration(path string, warnings []config.Warning) {
+func (p printer) configuration(path string, findings []postgres.Finding) {
 	p.line("configuration %s", path)
-	for _, w := range warnings {
-		p.finding(note("%s", w.String()))
-	}
-	if len(warnings) == 0 {
-		p.finding(fine("valid"))
+	for _, f := range findings {
+		p.finding(f)
 	}
 	p.line("")
 }
@@ -107,24 +103,21 @@ func (p printer) delays(delays []delay) {
 
 // summary writes the last line. Its error, which says nothing more, tells
 // whether something keeps plusmoin from its work.
-func (p printer) summary(reports []report, notes int) error {
-	problems, bad := 0, 0
+func (p printer) summary(general []postgres.Finding, reports []report) error {
+	problems, notes := tally(general)
+	everywhere, bad := problems > 0, 0
 	for _, r := range reports {
-		before := problems
-		for _, f := range r.findings {
-			switch f.Weight {
-			case postgres.Note:
-				notes++
-			case postgres.Problem:
-				problems++
-			}
-		}
-		if problems > before {
+		more, remarks := tally(r.findings)
+		problems, notes = problems+more, notes+remarks
+		if more > 0 {
 			bad++
 		}
 	}
 	counts := fmt.Sprintf("%s, %s, %s", number(len(reports), "node"), number(problems, "problem"), number(notes, "note"))
 	switch {
+	case everywhere:
+		p.line("%s: plusmoin cannot do its work", counts)
+		return exitCode{code: 1}
 	case problems > 0:
 		p.line("%s: plusmoin cannot do its work on %s", counts, number(bad, "node"))
 		return exitCode{code: 1}
@@ -134,6 +127,18 @@ func (p printer) summary(reports []report, notes int) error {
 		p.line("%s: plusmoin can do its work", counts)
 	}
 	return nil
+}
+
+func tally(findings []postgres.Finding) (problems, notes int) {
+	for _, f := range findings {
+		switch f.Weight {
+		case postgres.Problem:
+			problems++
+		case postgres.Note:
+			notes++
+		}
+	}
+	return problems, notes
 }
 
 func number(n int, what string) string {

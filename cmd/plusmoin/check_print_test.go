@@ -32,7 +32,7 @@ func TestCheckPrintsWhatServersSayHarmlessly(t *testing.T) {
 		for _, r := range reports {
 			p.node(r)
 		}
-		if err := p.summary(reports, 1); err != nil {
+		if err := p.summary([]postgres.Finding{note("general")}, reports); err != nil {
 			t.Error(err)
 		}
 		text := out.String()
@@ -49,17 +49,19 @@ func TestCheckPrintsWhatServersSayHarmlessly(t *testing.T) {
 func TestCheckSummary(t *testing.T) {
 	bad := report{findings: []postgres.Finding{problem("a"), problem("b"), note("c")}}
 	for _, c := range []struct {
+		general []postgres.Finding
 		reports []report
 		want    string
 		code    int
 	}{
-		{nil, "0 nodes, 0 problems, 0 notes: there is nothing to watch\n", 0},
-		{[]report{{}, {findings: []postgres.Finding{fine("x"), note("y")}}}, "2 nodes, 0 problems, 1 note: plusmoin can do its work\n", 0},
-		{[]report{{}, bad}, "2 nodes, 2 problems, 1 note: plusmoin cannot do its work on 1 node\n", 1},
+		{nil, nil, "0 nodes, 0 problems, 0 notes: there is nothing to watch\n", 0},
+		{[]postgres.Finding{fine("valid")}, []report{{}, {findings: []postgres.Finding{fine("x"), note("y")}}}, "2 nodes, 0 problems, 1 note: plusmoin can do its work\n", 0},
+		{nil, []report{{}, bad}, "2 nodes, 2 problems, 1 note: plusmoin cannot do its work on 1 node\n", 1},
+		{[]postgres.Finding{problem("d")}, []report{{}}, "1 node, 1 problem, 0 notes: plusmoin cannot do its work\n", 1},
 	} {
 		var out bytes.Buffer
 		var code exitCode
-		errors.As(printer{out: &out}.summary(c.reports, 0), &code)
+		errors.As(printer{out: &out}.summary(c.general, c.reports), &code)
 		if out.String() != c.want || code.code != c.code {
 			t.Errorf("%q and code %d, want %q and %d", out.String(), code.code, c.want, c.code)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -117,6 +118,9 @@ func (s *service) reload(ctx context.Context) {
 	s.reopen(s.cfg.LogFile)
 	cfg, warnings, err := loadConfig(s.path)
 	if err == nil {
+		err = affordable(cfg)
+	}
+	if err == nil {
 		err = s.monitor.Reload(ctx, watching(cfg), func() error { return s.adopt(cfg) })
 	}
 	if err != nil {
@@ -140,6 +144,17 @@ func (s *service) reload(ctx context.Context) {
 	s.board.reloaded(cfg.Heartbeat.Interval, restart)
 	s.cfg = cfg
 	s.log.Info("configuration reloaded", "file", s.path)
+}
+
+// affordable returns an error if this process, which runs already, can have too
+// few file descriptors for the nodes.
+func affordable(cfg config.Config) error {
+	err := postgres.CheckDescriptors(len(cfg.Nodes))
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: raise the limit where plusmoin is started (%s) and, so that no restart is needed, "+
+		"with prlimit --pid %d --nofile=NUMBER", err, limitPlaces, os.Getpid())
 }
 
 // adopt is called by the loop between two rounds.

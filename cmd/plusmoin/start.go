@@ -18,6 +18,7 @@ import (
 
 	"plusmoin/config"
 	"plusmoin/daemon"
+	"plusmoin/postgres"
 )
 
 // startPatience is how long start waits for the daemon's first round, which
@@ -62,6 +63,9 @@ func (o *options) watch(cmd *cobra.Command) error {
 		return err
 	}
 	warn(cmd.ErrOrStderr(), warnings)
+	if err := enoughDescriptors(cfg); err != nil {
+		return err
+	}
 	s, err := newService(path, cfg, outlet{Writer: cmd.OutOrStdout()}, func() {})
 	if err != nil {
 		return err
@@ -81,6 +85,9 @@ func (o *options) launch(cmd *cobra.Command) error {
 		return hinted{fmt.Errorf("daemon_user: %w", err), "name one that exists, or make it: useradd --system " + cfg.DaemonUser}
 	}
 	if err := alone(cmd.Context(), cfg.PidFile); err != nil {
+		return err
+	}
+	if err := enoughDescriptors(cfg); err != nil { // the daemon inherits the limit
 		return err
 	}
 	if err := makeFolders(cfg, user); err != nil {
@@ -104,6 +111,18 @@ func (o *options) launch(cmd *cobra.Command) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", outcome.Warning)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "plusmoin runs as user %s, pid %d\n", user.Name, outcome.PID)
+	return nil
+}
+
+// limitPlaces are where the limit of file descriptors is set.
+const limitPlaces = "LimitNOFILE in a unit of systemd, ulimit -n in a shell"
+
+// enoughDescriptors refuses to start with more nodes than this process can have
+// file descriptors for.
+func enoughDescriptors(cfg config.Config) error {
+	if err := postgres.CheckDescriptors(len(cfg.Nodes)); err != nil {
+		return hinted{err, "raise the limit, as root, where plusmoin is started: " + limitPlaces}
+	}
 	return nil
 }
 
