@@ -36,7 +36,7 @@ func TestImage(t *testing.T) {
 				l.Errorf("%s: %q, want %s", question.ask, answer, question.want)
 			}
 		}
-		if took := w.ended(); took > 3*time.Second {
+		if took := w.ended(); took > 5*time.Second {
 			l.Errorf("it took %v to stop with nothing to wait for", took)
 		}
 	})
@@ -124,7 +124,7 @@ func TestDerivedImage(t *testing.T) {
 		})
 		w.Shows("0: db1 > (db2)")
 		w.reloaded()
-		if took := w.stopped(); took > 3*time.Second {
+		if took := w.stopped(); took > 5*time.Second {
 			l.Errorf("it took %v to stop with nothing to wait for", took)
 		}
 	})

@@ -81,7 +81,7 @@ func TestTwoClustersSwapASlave(t *testing.T) {
 		w.UntilDiagnosis(0, cluster.OK)
 		w.UntilDiagnosis(1, cluster.OK)
 
-		w.configure(l, conf{"fail_interval": 12})
+		w.configure(l, conf{"fail_interval": 25}) // longer than a rebuild takes
 		w.reloaded()
 		a2.rebuild(a)
 		w.Expect("node_left 1 a2", "node_joined 0 a2", "slave_up 0 a2")
