@@ -18,7 +18,7 @@ func (t *turn) ownerStands(c *claim, owner int) claimState {
 		return out
 	}
 	n := &t.nodes[owner]
-	givenUp := n.failing && t.look-n.failedAt >= t.config.FailInterval
+	givenUp := n.failing && t.look-n.failsFrom >= t.config.FailInterval
 	switch {
 	case n.answersSlave(), n.member():
 		return out

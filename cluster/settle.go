@@ -68,7 +68,7 @@ func (t *turn) takeOutcomes(sent map[Node]BeatOutcome) []bool {
 		g.memory = g.memory.add(b, g.reach)
 	}
 	for i := range t.nodes {
-		t.nodes[i].streak(t.look)
+		t.nodes[i].streak(t.look, t.end)
 	}
 	return confirmed
 }

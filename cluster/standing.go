@@ -28,10 +28,11 @@ type standing struct {
 	row   *Row
 	facts Facts
 
-	failing  bool
-	failedAt time.Duration // first failure of this streak
-	goodAt   time.Duration // first good round after the last failure
-	trouble  trouble       // why, or what came of its last beat
+	failing   bool
+	failedAt  time.Duration // look of the first round of this streak of failures
+	failsFrom time.Duration // from when the streak counts, see streak
+	goodAt    time.Duration // first good round after the last failure
+	trouble   trouble       // why, or what came of its last beat
 
 	tries    int      // beats as a candidate that were not confirmed
 	reserved int      // id it will found a cluster with, NoCluster if none
@@ -83,16 +84,21 @@ func (n *standing) failedFor(d, now time.Duration) bool {
 	if !n.bad {
 		return false
 	}
-	return d == 0 || n.failing && now-n.failedAt >= d
+	return d == 0 || n.failing && now-n.failsFrom >= d
 }
 
-// streak takes in whether the node failed this round.
-func (n *standing) streak(now time.Duration) {
+// streak takes in whether the node failed in the round between two times. A
+// failed look counts from its beginning. A beat that failed after a good look
+// counts from its end: another node may have kept it waiting.
+func (n *standing) streak(look, end time.Duration) {
 	switch {
 	case n.bad && !n.failing:
-		n.failing, n.failedAt = true, now
+		n.failing, n.failedAt, n.failsFrom = true, look, look
+		if n.answers() {
+			n.failsFrom = end
+		}
 	case !n.bad && n.failing:
-		n.failing, n.goodAt = false, now
+		n.failing, n.goodAt = false, look
 	}
 }
 

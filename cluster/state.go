@@ -169,7 +169,7 @@ func (s State) Deadline() (time.Duration, bool) {
 	first, found := time.Duration(0), false
 	for i := range s.nodes {
 		n := &s.nodes[i]
-		if due := n.failedAt + s.config.FailInterval; n.suspect() && (!found || due < first) {
+		if due := n.failsFrom + s.config.FailInterval; n.suspect() && (!found || due < first) {
 			first, found = due, true
 		}
 	}

@@ -36,7 +36,7 @@ func TestFailoverFromTheFirstHeartbeatToTheMerge(t *testing.T) {
 		w.Expect("master_up 0 m")
 		w.Shows("0: m > s1 s2")
 
-		m.kill()
+		m.killLeaving(s1)
 		w.Expect("master_down 0 m")
 		w.UntilDiagnosis(0, cluster.DeadMaster)
 		s1.promote()

@@ -179,7 +179,7 @@ func TestPlusmoinKilledInTheMiddleOfAFailover(t *testing.T) {
 		w.Expect("plusmoin_up 0")
 
 		w.untilBeaten()
-		m.kill()
+		m.killLeaving(s1)
 		w.Expect("master_down 0 m")
 		w.kill()
 		s1.promote()
@@ -208,7 +208,7 @@ func TestPlusmoinKilledWhileThereIsNoMaster(t *testing.T) {
 		w.Expect("plusmoin_up 0")
 
 		w.untilBeaten()
-		m.kill()
+		m.killLeaving(s1)
 		w.Expect("master_down 0 m")
 		w.kill()
 		w.restart()

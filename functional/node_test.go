@@ -78,6 +78,19 @@ func (n node) untilStreaming(from node) {
 		"SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = '"+n.name+"'", "1")
 }
 
+// killLeaving is a power cut of a master after which no slave has more of its WAL
+// than the heirs: one that has could not follow them.
+func (n node) killLeaving(heirs ...node) {
+	n.lab.Helper()
+	names := []string{}
+	for _, h := range heirs {
+		names = append(names, "'"+h.name+"'")
+	}
+	const stop = `psql -X -At -c "$0" | xargs -r kill -STOP`
+	n.exec("sh", "-c", stop, "SELECT pid FROM pg_stat_replication WHERE application_name NOT IN ("+strings.Join(names, ", ")+")")
+	n.kill()
+}
+
 // promote makes a slave a master and returns when it is one.
 func (n node) promote() { n.lab.Helper(); n.exec("node", "promote") }
 

@@ -53,7 +53,7 @@ func TestMonitorCutInTheMiddleOfAFailover(t *testing.T) {
 		w := l.watch(apart, nodes...)
 		w.Expect("plusmoin_up 0")
 
-		m.kill()
+		m.killLeaving(s1)
 		w.Expect("master_down 0 m")
 		w.cutBetweenRounds()
 		s1.promote()

@@ -30,7 +30,7 @@ func TestFailoverWithRepointing(t *testing.T) {
 		w.Shows("0: m > s1 s2 s3")
 
 		w.untilBeaten()
-		m.kill()
+		m.killLeaving(s1)
 		s1.promote()
 		s2.follow(s1)
 		s3.follow(s1)
@@ -90,7 +90,7 @@ func TestTwoPromotionsAtOnce(t *testing.T) {
 		w.Expect("plusmoin_up 0")
 
 		w.untilBeaten()
-		m.kill()
+		m.killLeaving(s1, s2)
 		w.Expect("master_down 0 m")
 		l.atOnce(s1.promotion, s2.promotion)
 		winner, loser := s1, s2
@@ -179,7 +179,7 @@ func TestCascadingSlave(t *testing.T) {
 func (w *watch) succeed(old, successor, follower node) {
 	w.lab.Helper()
 	w.untilBeaten()
-	old.kill()
+	old.killLeaving(successor)
 	w.Expect("master_down 0 " + old.name)
 	successor.promote()
 	follower.follow(successor)

@@ -98,7 +98,7 @@ func settings(interval time.Duration, nodes ...cluster.Node) monitor.Settings {
 }
 
 // run lets a monitor run in virtual time while script acts on it.
-func run(t *testing.T, nodes *pair, s monitor.Settings, script func(*monitor.Monitor, chan<- struct{})) *diary {
+func run(t *testing.T, nodes monitor.Nodes, s monitor.Settings, script func(*monitor.Monitor, chan<- struct{})) *diary {
 	d := &diary{}
 	synctest.Test(t, func(t *testing.T) {
 		d.start = time.Now()

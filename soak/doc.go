@@ -10,6 +10,9 @@
 // plusmoin says for the truth, with one exception: the number of a new cluster,
 // of which only that it is new can be demanded.
 //
+// The same seed makes the same choices as long as the servers are as quick: what
+// is possible depends on what has become of them.
+//
 // Environment: SOAK is how long havoc is made (default 20s), SOAK_SEED the seed
 // of what happens (default: one that is printed, but always 1 without SOAK),
 // SOAK_PLUSMOIN a plusmoin to use rather than one built for the test. After a

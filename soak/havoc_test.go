@@ -86,27 +86,33 @@ func streams(n *actor) bool { return sound(n) && n.place == cluster.Slave && !n.
 // end kills or stops a server.
 func (h *havoc) end(n *actor) *step {
 	how, do := "kill", n.Kill
-	if h.random.IntN(2) == 0 && !h.held(n) {
+	if h.random.IntN(2) == 0 && !h.held(n) && !n.frozen {
 		how, do = "stop", n.Stop
 	}
 	return &step{how + " " + n.Name(), []*team{n.team}, func(ctx context.Context) error {
 		since := time.Now()
 		err := do(ctx)
+		n.frozen, n.sent = false, false
 		if n.paused {
-			n.paused, n.starved = false, time.Now()
+			h.w.unpause(n)
 		}
 		h.w.gone(n, since)
 		return err
 	}}
 }
 
-// held says that a server would wait for a frozen slave if it were to stop.
+// held says that a server would wait for a slave if it were to stop: for one that
+// is frozen, or has more than it could be sent.
 func (h *havoc) held(n *actor) bool {
-	return slices.ContainsFunc(h.w.servers, func(slave *actor) bool { return slave.upstream == n && slave.frozen })
+	return slices.ContainsFunc(h.w.servers, func(slave *actor) bool {
+		return slave.upstream == n && (slave.frozen || slave.stuck)
+	})
 }
 
 func (h *havoc) endSlave() *step {
-	n := h.one(func(n *actor) bool { return !n.master && n.serves() && !n.barred && (!n.paused || n.source() != nil) })
+	n := h.one(func(n *actor) bool {
+		return !n.master && (n.serves() || n.sent) && !n.barred && (!n.paused || n.held == nil || n.source() == n.held)
+	})
 	if n == nil {
 		return nil
 	}
@@ -138,19 +144,23 @@ func (h *havoc) start() *step {
 		return nil
 	}
 	return &step{"start " + n.Name(), h.withUpstream(n), func(ctx context.Context) error {
+		n.stuck = false // it begins at an earlier point, maybe one before the fork
 		err := n.Start(ctx)
-		if err != nil && !n.master && strings.Contains(n.Log(), forked) {
+		if err != nil && !n.master && (forked(n.Log()) || errors.Is(err, context.DeadlineExceeded)) {
 			n.stuck, n.broken = true, true
-			return nil
+			return n.Kill(ctx) // it may wait for what its upstream never had
 		}
 		h.w.back(n)
 		return err
 	}}
 }
 
-// forked is what a slave says that finds the history of its upstream to be
-// another, before it gives up.
-const forked = "does not contain minimum recovery point"
+// forked says that a slave found the history of its upstream to be another and
+// gave up.
+func forked(log string) bool {
+	return strings.Contains(log, "does not contain minimum recovery point") ||
+		strings.Contains(log, "is not a child of this server's history")
+}
 
 // withUpstream returns the clusters a server has to do with when it comes back.
 func (h *havoc) withUpstream(n *actor) []*team {
@@ -171,22 +181,24 @@ func (h *havoc) freeze() *step {
 	return &step{"freeze " + n.Name(), []*team{n.team}, func(context.Context) error {
 		since := time.Now()
 		err := n.Freeze()
-		n.frozen = true
+		n.frozen, n.held = true, n.source()
 		h.w.gone(n, since)
 		return err
 	}}
 }
 
+// thaw lets a frozen server go on. What a slave is sent while it is frozen it
+// finds then, and nobody knows how much of it, unless it gets the rest as well.
 func (h *havoc) thaw() *step {
 	n := h.one(func(n *actor) bool {
-		return n.frozen && (n.master || n.team != nil || n.upstream.serves() && n.upstream.place == cluster.Master)
+		return n.frozen && (n.master || n.held != nil && n.source() == n.held || n.team != nil && !n.sent)
 	})
 	if n == nil {
 		return nil
 	}
 	return &step{"thaw " + n.Name(), h.withUpstream(n), func(context.Context) error {
 		err := n.Thaw()
-		n.frozen = false
+		n.frozen, n.sent = false, false
 		h.w.back(n)
 		return err
 	}}
@@ -199,13 +211,13 @@ func (h *havoc) pause() *step {
 		return nil
 	}
 	return &step{"pause replay of " + n.Name(), []*team{n.team}, func(ctx context.Context) error {
-		n.paused = true
+		n.paused, n.held = true, n.source()
 		return n.PauseReplay(ctx)
 	}}
 }
 
 func (h *havoc) resume() *step {
-	n := h.one(func(n *actor) bool { return n.paused && n.answers() && n.source() != nil })
+	n := h.one(func(n *actor) bool { return n.paused && n.answers() && n.held != nil && n.source() == n.held })
 	if n == nil {
 		return nil
 	}
@@ -299,6 +311,9 @@ func (h *havoc) away(text string, n *actor, do func(ctx context.Context) error) 
 		err := do(ctx)
 		if time.Since(since) > h.w.failInterval-500*time.Millisecond {
 			h.w.mayFlap(n)
+		}
+		if time.Since(since) > h.w.nearlyLate() {
+			h.w.mayFlap(h.w.through(n)...)
 		}
 		return err
 	}}

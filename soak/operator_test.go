@@ -230,7 +230,7 @@ func (s *soak) drain(ctx context.Context) error {
 	return err
 }
 
-func (s *soak) nothing() *step { return nil }
+func (s *soak) nothing() *step { return &step{do: func(context.Context) error { return nil }} }
 
 // awaitFirstRound waits for the status file of a plusmoin just started.
 func (s *soak) awaitFirstRound(ctx context.Context) error {

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -159,7 +161,7 @@ func (s *soak) turn(ctx context.Context) error {
 		return err
 	}
 	if len(first.teams) > 0 && s.random.IntN(3) == 0 {
-		if second := draw(s.random, s.havoc.kinds()); second != nil {
+		if second := draw(s.random, s.havoc.kinds()); second != nil && s.w.free(second) {
 			if err := s.perform(ctx, second); err != nil {
 				return err
 			}
@@ -189,10 +191,25 @@ func (s *soak) perform(ctx context.Context, a *step) error {
 		return fmt.Errorf("after %s: %w", a.text, err)
 	}
 	s.w.follow()
-	for _, e := range s.w.wants {
-		s.w.busy[e.team] = true // it may have been founded just now
-	}
+	s.w.occupy()
 	return nil
+}
+
+// occupy keeps from a second step all that the first has changed: the servers,
+// which may be clusterless by now, and clusters founded just now. What is undone
+// before plusmoin had a round to see it cannot be demanded.
+func (w *world) occupy() {
+	for _, e := range w.wants {
+		w.busy[e.team] = true
+		if e.node != nil {
+			w.busy[e.node.team] = true
+		}
+	}
+}
+
+// free says that a step has nothing to do with what was done before.
+func (w *world) free(s *step) bool {
+	return !slices.ContainsFunc(s.teams, func(t *team) bool { return w.busy[t] })
 }
 
 // alive samples figures and tells when plusmoin has died.
@@ -223,8 +240,15 @@ func (s *soak) note(format string, args ...any) {
 	s.t.Log(line)
 }
 
-// keep adds the logs of the servers to the evidence.
+// keep adds the logs of the servers, and what all processes do, to the evidence.
 func (s *soak) keep() {
+	processes, err := exec.Command("ps", "-eo", "pid,ppid,stat,wchan:32,args").CombinedOutput()
+	if err != nil {
+		s.t.Log(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "processes"), processes, 0o644); err != nil {
+		s.t.Log(err)
+	}
 	for _, n := range s.w.servers {
 		if err := os.WriteFile(filepath.Join(s.dir, n.Name()+".log"), []byte(n.Log()), 0o644); err != nil {
 			s.t.Log(err)

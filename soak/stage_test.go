@@ -21,7 +21,9 @@ type actor struct {
 	master     bool   // runs, or would, as a master
 	upstream   *actor // of a slave
 	frozen     bool
-	paused     bool // does not replay
+	sent       bool   // was sent something since it was frozen
+	paused     bool   // does not replay
+	held       *actor // while paused or frozen, the only master whose data it can have received; nil: none or several
 	readOnly   bool
 	barred     bool // lets plusmoin not in
 	stuck      bool // found unable to stream from its upstream
@@ -29,7 +31,8 @@ type actor struct {
 
 	team  *team // nil: clusterless
 	place cluster.Place
-	split bool // left its team as a master and has founded none
+	split bool  // left its team as a master and has founded none
+	reign *team // whose beats it wrote last
 
 	// What a slave knows of beats.
 	from    *team     // whose it received last
@@ -63,6 +66,21 @@ func (a *actor) root() *actor {
 		}
 	}
 	return nil
+}
+
+// through returns the slaves that get their data through a server.
+func (w *world) through(n *actor) []*actor {
+	var list []*actor
+	for _, a := range w.servers {
+		above := a.upstream
+		for above != nil && above != n && above != a {
+			above = above.upstream
+		}
+		if above == n && a != n && a.place == cluster.Slave {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // source returns the master whose beats reach a slave, nil if none do.
@@ -108,7 +126,7 @@ func build(ctx context.Context, lab *pglab.Lab) (*world, error) {
 			a.address = cluster.Node{Host: s.Host(), Port: s.Port()}.String()
 			if i == 0 {
 				a.master, a.place = true, cluster.Master
-				t.master, t.last = a, a
+				t.master, t.last, a.reign = a, a, t
 			} else {
 				a.upstream = t.master
 			}
@@ -167,6 +185,7 @@ func (w *world) measureStreams(ctx context.Context) error {
 			}
 			written[root] = true
 		}
+		began := time.Now()
 		ok, err := poll(ctx, 10*time.Second, func() (bool, error) {
 			var mark string
 			err := insist(ctx, func() (err error) {
@@ -179,6 +198,9 @@ func (w *world) measureStreams(ctx context.Context) error {
 			return err
 		}
 		a.stuck = !ok
+		if ok && time.Since(began) > w.nearlyLate() {
+			w.mayFlap(a)
+		}
 	}
 	return nil
 }

@@ -108,7 +108,7 @@ func (w *world) found(n *actor) {
 	t := &team{id: unborn, master: n, last: n}
 	w.teams = append(w.teams, t)
 	w.want(kind, t, n)
-	n.team, n.place, n.split = t, cluster.Master, false
+	n.team, n.place, n.split, n.reign = t, cluster.Master, false, t
 }
 
 // crown makes a member the master of its cluster. Another that answers as
@@ -118,7 +118,7 @@ func (w *world) crown(t *team, n *actor) {
 		t.master.place = cluster.Lost
 	}
 	w.want(cluster.MasterUp, t, n)
-	t.master, t.last, n.place = n, n, cluster.Master
+	t.master, t.last, n.place, n.reign = n, n, cluster.Master, t
 	for _, other := range w.members(t) {
 		if other != n && other.master && other.answers() {
 			w.leave(other)
@@ -148,6 +148,10 @@ func (w *world) follow() {
 			continue
 		}
 		w.feed(n)
+		n.sent = n.sent || n.frozen && n.root() != nil
+		if root := n.root(); (n.paused || n.frozen) && root != nil && root != n.held {
+			n.held = nil
+		}
 		if n.answers() {
 			w.place(n)
 		}
@@ -161,9 +165,25 @@ func (w *world) feed(n *actor) {
 		n.from, n.writer, n.has, n.starved = t, t.last, true, time.Time{}
 		return
 	}
+	// What works for nobody still hands on what it wrote last, maybe for a
+	// cluster that is gone.
+	if root := n.root(); root != nil && n.serves() && !n.paused && root.reign != n.from {
+		n.from, n.writer, n.has, n.starved = root.reign, root, false, time.Now()
+	}
 	if n.from != nil && n.from.master != nil && n.starved.IsZero() {
 		n.has, n.starved = false, time.Now()
 	}
+}
+
+// unpause is told that a slave ended that did not replay. When it starts it will
+// replay all that it had received.
+func (w *world) unpause(n *actor) {
+	if n.held == nil {
+		n.broken = true // nobody knows how much that is
+	} else {
+		n.from, n.writer = n.held.reign, n.held
+	}
+	n.paused, n.has, n.starved = false, false, time.Now()
 }
 
 // giver returns the cluster whose beats a slave has all of: that of its source
@@ -180,10 +200,8 @@ func (w *world) giver(n *actor) *team {
 	if root.place == cluster.Master {
 		return root.team
 	}
-	for _, t := range w.teams {
-		if t.last == root && t.master == nil {
-			return t
-		}
+	if t := root.reign; t != nil && t.last == root && t.master == nil && slices.Contains(w.teams, t) {
+		return t
 	}
 	return nil
 }
@@ -229,10 +247,14 @@ func (w *world) up(n *actor) {
 // lags is told of a slave that does not get, or does not apply, the beats.
 func (w *world) lags(n *actor) {
 	if n.place == cluster.Slave {
-		w.want(cluster.SlaveDown, n.team, n).notBefore = w.began.Add(w.maxSync - 1500*time.Millisecond)
+		w.want(cluster.SlaveDown, n.team, n).notBefore = w.began.Add(w.nearlyLate())
 		n.place = cluster.Lost
 	}
 }
+
+// nearlyLate is for how long a slave may lack beats and be certain not to count
+// as late: what it lacks may have been sent some time before.
+func (w *world) nearlyLate() time.Duration { return w.maxSync - 1500*time.Millisecond }
 
 // picture is where all nodes must be.
 func (w *world) picture() map[string]string {

@@ -225,7 +225,8 @@ func (w *Watch) Close() {
 func (w *Watch) Report() string {
 	w.t.Helper()
 	var text strings.Builder
-	for _, e := range w.list() {
+	w.events = w.list()
+	for _, e := range w.events {
 		fmt.Fprintf(&text, "event %d at %s: %s\n", e.EventID, e.Time.Format(time.StampMilli), w.prose(e))
 	}
 	fmt.Fprintf(&text, "names: %v", w.Name)
