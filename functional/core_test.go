@@ -57,8 +57,11 @@ func TestFailoverFromTheFirstHeartbeatToTheMerge(t *testing.T) {
 		w.Shows("0: s1 > s2; 1: m >")
 		w.UntilDiagnosis(1, cluster.SplitBrain)
 
-		m.rebuild(s1)
-		w.Expect("master_down 1 m", "node_left 1 m", "node_joined 0 m", "cluster_gone 1", "slave_up 0 m")
+		m.exec("node", "rebuild", s1.replica())
+		m.stop(10)
+		w.Expect("master_down 1 m")
+		m.start()
+		w.Expect("node_left 1 m", "node_joined 0 m", "cluster_gone 1", "slave_up 0 m")
 		w.Shows("0: s1 > m s2")
 		w.UntilDiagnosis(0, cluster.OK)
 		w.end()

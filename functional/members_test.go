@@ -81,10 +81,14 @@ func TestTwoClustersSwapASlave(t *testing.T) {
 		w.UntilDiagnosis(0, cluster.OK)
 		w.UntilDiagnosis(1, cluster.OK)
 
-		w.configure(l, conf{"fail_interval": 25}) // longer than a rebuild takes
+		w.configure(l, conf{"fail_interval": 60}) // longer than a rebuild takes
 		w.reloaded()
 		a2.rebuild(a)
-		w.Expect("node_left 1 a2", "node_joined 0 a2", "slave_up 0 a2")
+		w.Expect("node_left 1 a2", "node_joined 0 a2")
+		w.Shows("0: a > a1 b2 (a2); 1: b > b1")
+		w.configure(l, conf{"fail_interval": 2}) // for so long it has to answer
+		w.reloaded()
+		w.Expect("slave_up 0 a2")
 		w.Shows("0: a > a1 a2 b2; 1: b > b1")
 		w.Quiet(4)
 		w.end()
