@@ -159,7 +159,8 @@ func (h *havoc) start() *step {
 // gave up.
 func forked(log string) bool {
 	return strings.Contains(log, "does not contain minimum recovery point") ||
-		strings.Contains(log, "is not a child of this server's history")
+		strings.Contains(log, "is not a child of this server's history") ||
+		strings.Contains(log, "but previous recovered WAL file came from timeline")
 }
 
 // withUpstream returns the clusters a server has to do with when it comes back.

@@ -169,8 +169,8 @@ func (w *world) members(t *team) []*actor {
 }
 
 // measureStreams finds out which slaves cannot follow an upstream that works:
-// servers decide that by their WAL, and not always in words. One that is paused
-// may have to go on before it can.
+// servers decide that by their WAL, and not always in words; some end. One that
+// is paused may have to go on before it can.
 func (w *world) measureStreams(ctx context.Context) error {
 	w.mark++
 	written := map[*actor]bool{}
@@ -189,13 +189,23 @@ func (w *world) measureStreams(ctx context.Context) error {
 		ok, err := poll(ctx, 10*time.Second, func() (bool, error) {
 			var mark string
 			err := insist(ctx, func() (err error) {
-				mark, err = a.SQL(ctx, "SELECT mark FROM soak")
+				if mark, err = a.SQL(ctx, "SELECT mark FROM soak"); !a.Running() {
+					err = nil
+				}
 				return err
 			})
-			return mark == fmt.Sprint(w.mark), err
+			return mark == fmt.Sprint(w.mark) || !a.Running(), err
 		})
 		if err != nil {
 			return err
+		}
+		if !a.Running() {
+			if !forked(a.Log()) {
+				return fmt.Errorf("%s has ended", a.Name())
+			}
+			a.stuck, a.broken = true, true
+			w.gone(a, began)
+			continue
 		}
 		a.stuck = !ok
 		if ok && time.Since(began) > w.nearlyLate() {
