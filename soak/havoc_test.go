@@ -235,13 +235,33 @@ func (h *havoc) terminate() *step {
 		return nil
 	}
 	return &step{"end plusmoin's sessions on " + n.Name(), []*team{n.team}, func(ctx context.Context) error {
-		return hangUp(ctx, n)
+		_, err := hangUp(ctx, n)
+		return err
 	}}
 }
 
-func hangUp(ctx context.Context, n *actor) error {
-	_, err := n.SQL(ctx, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'plusmoin'")
-	return err
+// hangUp ends plusmoin's sessions on a server and says whether there were any.
+func hangUp(ctx context.Context, n *actor) (bool, error) {
+	ended, err := n.SQL(ctx, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'plusmoin'")
+	return ended != "0", err
+}
+
+// unseen is for how long a session may have been let in and not be shown.
+const unseen = 500 * time.Millisecond
+
+// turnOut ends plusmoin's sessions on a server that takes no new ones, also one
+// that was let in just before.
+func turnOut(ctx context.Context, n *actor) error {
+	for last := time.Now(); time.Since(last) < unseen; {
+		some, err := hangUp(ctx, n)
+		if some {
+			last = time.Now()
+		}
+		if err := errors.Join(err, sleep(ctx, 20*time.Millisecond)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forbid makes a master read-only, permit makes it writable again.
@@ -285,7 +305,7 @@ func (h *havoc) bar() *step {
 		}
 		n.barred = true
 		h.w.gone(n, since)
-		return hangUp(ctx, n)
+		return turnOut(ctx, n)
 	}}
 }
 
