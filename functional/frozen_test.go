@@ -274,7 +274,7 @@ func TestPowerCutThatTakesPlusmoinToo(t *testing.T) {
 		l.powerCut(m.host, s1.host, s2.host, w.host)
 		w.restart()
 		w.Until("nobody known", func(d status.Document) bool {
-			return d.State == status.Running && w.Picture() == "-: m s1 s2"
+			return d.State == status.Running && w.Picture(d) == "-: m s1 s2"
 		})
 		s2.start()
 		w.UntilReason("s2", "")

@@ -120,7 +120,7 @@ func TestRestartRenumbersAndForgetsNothing(t *testing.T) {
 	must(t, a[2].Follow(ctx, a[1]))
 	w.start()
 	w.Expect("plusmoin_up 0", "plusmoin_up 1")
-	w.Until("a1 with its slave", func(status.Document) bool { return w.Picture() == "0: a1 > a2; 1: bm > b1; -: am" })
+	w.Until("a1 with its slave", func(d status.Document) bool { return w.Picture(d) == "0: a1 > a2; 1: bm > b1; -: am" })
 	must(t, a[0].Start(ctx))
 	w.Expect("cluster_up 2 am")
 	w.Shows("0: a1 > a2; 1: bm > b1; 2: am >")

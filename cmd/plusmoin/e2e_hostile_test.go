@@ -144,7 +144,7 @@ func TestHangingTriggerStopsNeitherRoundsNorOtherClusters(t *testing.T) {
 	w.Expect("slave_down 1 b1")
 	w.Quiet(2)
 	must(t, a[1].Start(ctx))
-	w.Until("a1 in sync", func(status.Document) bool { return w.Picture() == "0: am > a1; 1: bm > (b1)" })
+	w.Until("a1 in sync", func(d status.Document) bool { return w.Picture(d) == "0: am > a1; 1: bm > (b1)" })
 	w.Expect()
 	if n := living(family); n != 2 {
 		t.Fatalf("%d processes of the trigger live %v after it began; the rounds have proved nothing", n, time.Since(hung))
@@ -246,8 +246,8 @@ func TestEveryUnusableNodeHasAReasonAndHarmsNoOther(t *testing.T) {
 	w.Expect("cluster_up 3 ten")
 	query(t, spoilt["password"], `ALTER ROLE plusmoin PASSWORD '`+pglab.Password+`'`)
 	w.Expect("cluster_up 4 password")
-	w.Until("six clusters' worth of order", func(status.Document) bool {
-		return w.Picture() == "0: m > s1; 1: empty >; 2: nulls >; 3: ten >; 4: password >; -: role database closes garbage"
+	w.Until("six clusters' worth of order", func(d status.Document) bool {
+		return w.Picture(d) == "0: m > s1; 1: empty >; 2: nulls >; 3: ten >; 4: password >; -: role database closes garbage"
 	})
 	w.stop()
 }

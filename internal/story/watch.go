@@ -164,12 +164,10 @@ func (w *Watch) Poll(yes func() bool) bool {
 	}
 }
 
-// Picture is the clusters of status.json in the words of a story, such as
+// Picture is the clusters of a status.json in the words of a story, such as
 // "0: m > s1 s2 (s3)", with the lost in parentheses, and at last, if there are
 // any, the clusterless.
-func (w *Watch) Picture() string {
-	w.t.Helper()
-	d := w.Status()
+func (w *Watch) Picture(d status.Document) string {
 	var lines []string
 	for _, c := range d.Clusters {
 		line := []string{fmt.Sprintf("%d:", c.ID)}
@@ -198,7 +196,7 @@ func (w *Watch) Picture() string {
 // Shows checks the picture.
 func (w *Watch) Shows(want string) {
 	w.t.Helper()
-	if got := w.Picture(); got != want {
+	if got := w.Picture(w.Status()); got != want {
 		w.t.Fatalf("status.json shows %q, want %q", got, want)
 	}
 }
