@@ -49,6 +49,8 @@ func (l *lab) run(name string, options dc.CreateContainerOptions, on ...*dockert
 
 func (h *host) create(on ...*dockertest.Network) {
 	h.lab.Helper()
+	making.RLock()
+	defer making.RUnlock()
 	created, err := docker.Client.CreateContainer(h.options)
 	h.lab.must(err)
 	h.container = &dockertest.Resource{Container: created}

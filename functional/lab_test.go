@@ -37,6 +37,8 @@ func newLab(t *testing.T, version string) *lab {
 // fixed address on a network for which it chose them.
 func (l *lab) network(name string) *dockertest.Network {
 	l.Helper()
+	making.RLock()
+	defer making.RUnlock()
 	for range 50 {
 		subnet := fmt.Sprintf("10.%d.%d.0/24", 128+rand.IntN(128), rand.IntN(256))
 		n, err := docker.CreateNetwork(l.id+"-"+name, func(o *dc.CreateNetworkOptions) {

@@ -3,14 +3,10 @@
 package functional
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/ory/dockertest/v3"
@@ -42,14 +38,6 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
-}
-
-func sweepWhenInterrupted() {
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	<-interrupted
-	fmt.Fprintln(os.Stderr, "interrupted:", cmp.Or(sweep(ours), errors.New("all containers and networks are removed")))
-	os.Exit(1)
 }
 
 // prepare reaches the engine and looks whether the images are there.

@@ -209,6 +209,8 @@ func (w *watch) replace(text string) {
 // volume makes a volume, which outlives the containers that it is mounted in.
 func (l *lab) volume(name string) string {
 	l.Helper()
+	making.RLock()
+	defer making.RUnlock()
 	v, err := docker.Client.CreateVolume(dc.CreateVolumeOptions{Name: l.id + "-" + name, Labels: labels()})
 	l.must(err)
 	l.Cleanup(func() {

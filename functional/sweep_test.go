@@ -3,10 +3,13 @@
 package functional
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 
 	dc "github.com/ory/dockertest/v3/docker"
@@ -19,6 +22,21 @@ const label = "plusmoin.functional"
 func labels() map[string]string { return map[string]string{label: strconv.Itoa(os.Getpid())} }
 
 func ours(owner string) bool { return owner == strconv.Itoa(os.Getpid()) }
+
+// making is held while something is made.
+var making sync.RWMutex
+
+// sweepWhenInterrupted lets nothing more be made and removes what there is. The
+// stories go on meanwhile, and remove things too.
+func sweepWhenInterrupted() {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	<-interrupted
+	making.Lock()
+	err := docker.Retry(func() error { return sweep(ours) })
+	fmt.Fprintln(os.Stderr, "interrupted:", cmp.Or(err, errors.New("all containers and networks are removed")))
+	os.Exit(1)
+}
 
 // abandoned says that the process that made a thing is gone.
 func abandoned(owner string) bool {

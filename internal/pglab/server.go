@@ -232,15 +232,16 @@ func (s *Server) takeFrozen() []int {
 }
 
 // clearRemains removes what a killed postmaster would otherwise remove at its
-// next start, which may never come: its shared memory and its pid file.
+// next start, which may never come: its shared memory, its pid file and that of
+// its socket. A server whose number another one got meanwhile would not start.
 func (s *Server) clearRemains() {
+	// Each is only untidy to leave behind.
 	var key, id int
-	if _, err := fmt.Sscan(s.pidFileLine(7), &key, &id); err != nil {
-		return
+	if _, err := fmt.Sscan(s.pidFileLine(7), &key, &id); err == nil {
+		_, _ = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
 	}
-	// Either is only untidy to leave behind.
-	_, _ = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
 	_ = os.Remove(s.pidFile())
+	_ = os.Remove(filepath.Join(s.SocketDir(), fmt.Sprintf(".s.PGSQL.%d.lock", s.Port())))
 }
 
 // Freeze stops the postmaster and all its children with SIGSTOP: connections

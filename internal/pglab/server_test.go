@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,11 @@ func TestFailover(t *testing.T) {
 	}
 	if err := dial(m, m.Host()); err == nil {
 		t.Fatal("a killed server answers")
+	}
+	locks, err := filepath.Glob(filepath.Join(m.SocketDir(), fmt.Sprintf(".s.PGSQL.%d.*", m.Port())))
+	must(t, err)
+	if _, err := os.Stat(m.pidFile()); len(locks) > 0 || !os.IsNotExist(err) {
+		t.Fatalf("a killed server left %q and its pid file (%v); whoever gets its number keeps it from starting", locks, err)
 	}
 
 	must(t, s1.Start(ctx))
