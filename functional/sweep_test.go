@@ -34,7 +34,8 @@ func sweepWhenInterrupted() {
 	<-interrupted
 	making.Lock()
 	err := docker.Retry(func() error { return sweep(ours) })
-	fmt.Fprintln(os.Stderr, "interrupted:", cmp.Or(err, errors.New("all containers and networks are removed")))
+	web.close()
+	fmt.Fprintln(os.Stderr, "interrupted:", cmp.Or(err, errors.New("all that was made is removed")))
 	os.Exit(1)
 }
 
