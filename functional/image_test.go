@@ -46,9 +46,8 @@ func TestImage(t *testing.T) {
 // ignores SIGTERM too must not make it come to that.
 func TestImageStopsInTimeWhateverItsTriggersDo(t *testing.T) {
 	others(t, func(l *lab) {
-		triggers := story.Recorder("/events/events.jsonl")
-		triggers["plusmoin_up"] = strings.Join(story.Appender("/events/events.jsonl"), " ") +
-			`; trap "" TERM; echo deaf >/events/trigger; while :; do sleep 1; done`
+		triggers := story.Triggers("/triggers/record")
+		triggers["plusmoin_up"] = `/triggers/record; trap "" TERM; echo deaf >/events/trigger; while :; do sleep 1; done`
 		w := l.watch(conf{"triggers": triggers, "trigger_timeout": 600}, l.master("m"))
 		w.Expect("plusmoin_up 0")
 		l.await("the trigger runs", func() (bool, error) {

@@ -27,7 +27,7 @@ type conf map[string]any
 type watch struct {
 	*story.Watch
 	*host
-	dir    string // config and events are folders in it, mounted in
+	dir    string // config, triggers and events are folders in it, mounted in
 	status string // the folder of status.json, mounted in, and served
 	conf   conf
 }
@@ -37,22 +37,25 @@ type watch struct {
 func (l *lab) watch(over conf, nodes ...node) *watch {
 	l.Helper()
 	w := &watch{dir: l.TempDir(), status: web.folder(l)}
-	for _, folder := range []string{filepath.Join(w.dir, "config"), filepath.Join(w.dir, "events"), w.status} {
+	for _, folder := range []string{filepath.Join(w.dir, "config"), filepath.Join(w.dir, "triggers"), filepath.Join(w.dir, "events"), w.status} {
 		l.must(os.Mkdir(folder, 0o700))
 		l.must(os.Chmod(folder, 0o777)) // the image's user is nobody here
 	}
+	record := "#!/bin/sh\nexec " + strings.Join(story.Appender("/events/events.jsonl"), " ") + "\n"
+	l.must(os.WriteFile(filepath.Join(w.dir, "triggers", "record"), []byte(record), 0o755))
 	w.Watch = story.New(l.T, filepath.Join(w.dir, "events", "events.jsonl"), func() ([]byte, error) { return web.get(l, "status.json") })
 	w.conf = conf{
 		"dbname": "plusmoin", "user": "plusmoin", "password": "carrotcake",
 		"heartbeat": 0.5, "fail_interval": 2, "max_sync_delay": 5, "recover_sync_delay": 2,
 		"connect_timeout": 3, "trigger_timeout": 20, "log_level": "debug",
-		"triggers": story.Recorder("/events/events.jsonl"),
+		"triggers": story.Triggers("/triggers/record"),
 	}
 	w.configure(l, over, nodes...)
 	w.host = l.run("plusmoin", dc.CreateContainerOptions{
 		Config: &dc.Config{Image: plusmoinImage},
 		HostConfig: &dc.HostConfig{ReadonlyRootfs: true, Binds: []string{
 			filepath.Join(w.dir, "config") + ":/etc/plusmoin:ro",
+			filepath.Join(w.dir, "triggers") + ":/triggers:ro",
 			filepath.Join(w.dir, "events") + ":/events",
 			w.status + ":/run/plusmoin",
 		}},

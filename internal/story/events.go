@@ -16,10 +16,13 @@ type Event = cluster.Payload
 
 // Recorder returns triggers, one for each event, that append what they read to a
 // file, each in a single write, so that those of two clusters do not mix.
-func Recorder(file string) map[string]any {
+func Recorder(file string) map[string]any { return Triggers(Appender(file)) }
+
+// Triggers returns a trigger for each event that runs the command.
+func Triggers(command any) map[string]any {
 	triggers := map[string]any{}
 	for _, k := range cluster.Kinds() {
-		triggers[string(k)] = Appender(file)
+		triggers[string(k)] = command
 	}
 	return triggers
 }
