@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"log/slog"
+	"runtime"
 
 	"plusmoin/cluster"
 )
@@ -30,7 +31,8 @@ func (l *Log) Heard(s cluster.Snapshot, events []cluster.Event) {
 		}
 	}
 	l.warned = warned
-	l.log.Debug("round", "number", s.Round, "took", s.Took, "clusters", len(s.Clusters), "events", len(events))
+	l.log.Debug("round", "number", s.Round, "took", s.Took, "clusters", len(s.Clusters), "events", len(events),
+		"goroutines", runtime.NumGoroutine())
 }
 
 // event writes one event with what is known of why its node is where it is.

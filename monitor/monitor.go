@@ -81,8 +81,10 @@ func (m *Monitor) Run(ctx context.Context) error {
 	for {
 		begin := time.Now()
 		heartbeat := !begin.Before(due)
-		if heartbeat {
-			due = m.settings.Heartbeat.Next(begin)
+		// A schedule may go by the wall clock, and that may have been set
+		// back since due was planned.
+		if next := m.settings.Heartbeat.Next(begin); heartbeat || next.Before(due) {
+			due = next
 		}
 		if m.round(ctx, heartbeat); ctx.Err() != nil {
 			return ctx.Err()

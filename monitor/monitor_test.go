@@ -157,6 +157,31 @@ func TestDroppedConnectionsWakeTheLoopAtAPace(t *testing.T) {
 	}
 }
 
+// hurried is a schedule whose times come earlier than it first said, as those of
+// a cron expression do when the wall clock is set back.
+type hurried struct{ first, then time.Duration }
+
+func (h *hurried) Next(t time.Time) time.Time {
+	next := t.Add(h.first)
+	h.first = h.then
+	return next
+}
+
+func TestHeartbeatIsNotWaitedForWhenTheWallClockWasSetBack(t *testing.T) {
+	nodes := &pair{down: map[cluster.Node]bool{}}
+	s := settings(time.Minute, m1, s1)
+	s.Heartbeat = &hurried{first: time.Hour, then: 10 * time.Second}
+	d := run(t, nodes, s, func(*monitor.Monitor, chan<- struct{}) { until(25 * time.Second) })
+	// The start settles with the second round, which is no heartbeat.
+	want := []time.Duration{0, time.Second, 11 * time.Second, 21 * time.Second}
+	if !slices.Equal(d.rounds, want) {
+		t.Errorf("rounds at %v, want %v", d.rounds, want)
+	}
+	if told := "11s plusmoin_heartbeat"; !slices.Contains(d.told, told) {
+		t.Errorf("told %q, want among them %q", d.told, told)
+	}
+}
+
 func TestLookHeldUpHereIsDoneAgain(t *testing.T) {
 	nodes := &pair{down: map[cluster.Node]bool{}}
 	d := run(t, nodes, settings(time.Second, m1, s1), func(*monitor.Monitor, chan<- struct{}) {
