@@ -18,11 +18,13 @@ const Usage = `A command is a word, the nodes it is for, and what more it needs:
   refuse NODES SQLSTATE   refuse new sessions
   garbage NODES           answer nonsense
   big NODES BYTES         give a heartbeat row of that size
+  seal NODES              refuse beats as a read-only server does
   thaw NODES              be healthy again, and answer what is waiting
   promote NODES           become a master
   follow NODES NODE       become a slave, with all the data of that node
-  lag NODES DURATION      show beats that much later than the upstream does
+  lag NODES DURATION      show beats that much later than they come
   row NODES ID MASTER SECONDS MICROSECONDS  set the heartbeat row
+  show NODE               tell its row, ID MASTER SECONDS MICROSECONDS
   count NODES             count nodes and open connections
 
 NODES are clusters, or clusters and members of them: 7, 7.0 (its first node,
@@ -42,8 +44,11 @@ func (f *Fleet) Do(command string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if words[0] == "count" {
+	switch words[0] {
+	case "count":
 		return count(nodes), nil
+	case "show":
+		return show(nodes)
 	}
 	act, err := f.action(words[0], nodes, words[2:])
 	if err != nil {
@@ -61,6 +66,15 @@ func count(nodes []*node) string {
 		open += len(n.conns)
 	}
 	return fmt.Sprintf("%d nodes %d connections", len(nodes), open)
+}
+
+func show(nodes []*node) (string, error) {
+	if len(nodes) != 1 {
+		return "", fmt.Errorf("show is for one node, not for %d", len(nodes))
+	}
+	nodes[0].replay(time.Now())
+	r := nodes[0].row
+	return fmt.Sprintf("%d %s %d %d", r.cluster, r.master, r.seconds, r.micros), nil
 }
 
 // action returns what a command does to each node.
@@ -81,8 +95,10 @@ func (f *Fleet) action(verb string, nodes []*node, more []string) (func(*node), 
 		return func(n *node) { n.fault.refusal = more[0] }, nil
 	case "garbage":
 		return func(n *node) { n.fault.garbage = true }, nil
+	case "seal":
+		return func(n *node) { n.fault.sealed = true }, nil
 	case "thaw":
-		return (*node).thaw, nil
+		return func(n *node) { n.thaw(now) }, nil
 	case "promote":
 		return func(n *node) { n.promote(now) }, nil
 	case "slow", "lag":

@@ -156,6 +156,48 @@ func TestLag(t *testing.T) {
 	l.await(1, "replicating", stamped(4_000_000))
 }
 
+// TestAway shows that nothing passes through a slave that is away, that one
+// which merely lags hands beats on, and that both catch up.
+func TestAway(t *testing.T) {
+	l := newLab(t, fleet.Options{Nodes: 3, Slaves: 2})
+	l.await(0, "answering", answered)
+	l.do("follow 0.2 0.1")
+	for i, away := range []string{"down 0.1", "hang 0.1"} {
+		stamp := cluster.Stamp(i+1) * 1_000_000
+		l.do(away)
+		if o := l.beat(0, 0, stamp); o.Verdict != cluster.Confirmed {
+			t.Fatalf("beat: %+v", o)
+		}
+		if s := l.look(2); stamped(stamp)(s) {
+			t.Errorf("%s: the beat comes through", away)
+		}
+		l.do("thaw 0.1")
+		l.await(1, "has caught up", stamped(stamp))
+		l.await(2, "has caught up", stamped(stamp))
+	}
+	l.do("lag 0.1 1h")
+	if o := l.beat(0, 0, 9_000_000); o.Verdict != cluster.Confirmed {
+		t.Fatalf("beat: %+v", o)
+	}
+	l.await(2, "replicating", stamped(9_000_000))
+	if s := l.look(1); stamped(9_000_000)(s) {
+		t.Error("the slave that lags shows the beat at once")
+	}
+}
+
+func TestSeal(t *testing.T) {
+	l := newLab(t, fleet.Options{Nodes: 1})
+	l.await(0, "answering", answered)
+	l.do("row 0 4 m:1 5 6")
+	l.do("seal 0")
+	if o := l.beat(0, 7, 8_000_000); o.Verdict != cluster.Refused || o.Reason != cluster.ReasonUnwritable {
+		t.Errorf("beat on a read-only server: %+v", o)
+	}
+	if got, want := l.do("show 0"), "4 m:1 5 6"; got != want {
+		t.Errorf("its row is %q, want %q", got, want)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	for _, tt := range []struct {
 		command string
@@ -234,6 +276,7 @@ func TestCommands(t *testing.T) {
 	for _, command := range []string{
 		"", "hang", "hang 3", "hang 0.3", "hang 1-0", "hang x", "stroll *", "slow *", "slow * -1s",
 		"lag * soon", "big * much", "row * 1", "row * x m 1 1", "follow 0.1 *", "follow 0.0 0.1", "follow 0.1 0.1",
+		"show *", "seal * now",
 	} {
 		if got, err := f.Do(command); err == nil {
 			t.Errorf("%q is accepted: %s", command, got)

@@ -21,6 +21,7 @@ type fault struct {
 	slow    time.Duration // how long it thinks about each request
 	down    bool          // drops its connections and takes no new ones
 	garbage bool          // answers what is no protocol
+	sealed  bool          // accepts no beats
 	big     int           // bytes of its heartbeat row; 0: as it is
 	refusal string        // SQLSTATE with which it refuses new sessions; "": it does not
 }
@@ -37,13 +38,14 @@ type node struct {
 	timeline  int
 	beats     int // that it has written or replayed; stands for its position in the WAL
 	row       row
-	lag       time.Duration // by which it shows beats later than its upstream
-	pending   []delivery    // in the order of due
+	backlog   []row         // that its upstream has for it
+	lag       time.Duration // by which it shows beats later than it receives them
+	pending   []delivery    // received and not replayed, in the order of due
 	fault     fault
 	conns     map[*conn]struct{}
 }
 
-// delivery is a beat on its way to a slave.
+// delivery is a beat that a slave is to show.
 type delivery struct {
 	due time.Time
 	row row
@@ -56,12 +58,15 @@ func newNode(i int, address netip.AddrPort) *node {
 	}
 }
 
+// works says that n does what servers do beside answering: receive, hand on and
+// replay.
+func (n *node) works() bool { return n.fault.hung.IsZero() && !n.fault.down }
+
 // follow makes n a slave of up, with all that up has.
 func (n *node) follow(up *node) {
 	n.leave()
 	up.followers = append(up.followers, n)
 	n.upstream, n.system, n.timeline, n.beats, n.row = up, up.system, up.timeline, up.beats, up.row
-	n.pending = nil
 }
 
 // leave cuts n off from its upstream, if it has one.
@@ -71,7 +76,7 @@ func (n *node) leave() {
 	}
 	others := n.upstream.followers
 	n.upstream.followers = slices.DeleteFunc(others, func(o *node) bool { return o == n })
-	n.upstream = nil
+	n.upstream, n.backlog, n.pending = nil, nil, nil
 }
 
 // promote makes n a master; its own slaves stay its slaves.
@@ -81,37 +86,55 @@ func (n *node) promote(now time.Time) {
 	}
 	n.replay(now)
 	n.leave()
-	n.pending = nil
 	n.timeline++
 }
 
 // write puts a beat into n's table and on its way to n's slaves.
 func (n *node) write(r row, now time.Time) {
+	n.show(r)
+	n.handOn(r, now)
+}
+
+func (n *node) show(r row) {
 	n.row = r
 	n.beats++
+}
+
+func (n *node) handOn(r row, now time.Time) {
 	for _, s := range n.followers {
-		s.receive(r, now)
+		s.backlog = append(s.backlog, r)
+		s.receive(now)
 	}
 }
 
-func (n *node) receive(r row, now time.Time) {
+// receive lets a slave have what its upstream has for it, unless one of the two
+// cannot, and its own slaves after it.
+func (n *node) receive(now time.Time) {
+	if up := n.upstream; up != nil && up.works() && n.works() {
+		n.timeline = up.timeline
+		for _, r := range n.backlog {
+			n.take(r, now)
+		}
+		n.backlog = n.backlog[:0]
+	}
+}
+
+// take lets a slave receive a beat. It hands it on at once, even if it replays
+// it later.
+func (n *node) take(r row, now time.Time) {
 	if n.lag == 0 && len(n.pending) == 0 {
-		n.timeline = n.upstream.timeline
-		n.write(r, now)
-		return
+		n.show(r)
+	} else {
+		n.pending = append(n.pending, delivery{now.Add(n.lag), r})
 	}
-	n.pending = append(n.pending, delivery{now.Add(n.lag), r})
+	n.handOn(r, now)
 }
 
-// replay shows the beats that are due, here and where they come from.
+// replay shows the beats that are due.
 func (n *node) replay(now time.Time) {
-	if n.upstream != nil {
-		n.upstream.replay(now)
-	}
 	for len(n.pending) > 0 && !n.pending[0].due.After(now) {
-		r := n.pending[0].row
+		n.show(n.pending[0].row)
 		n.pending = n.pending[1:]
-		n.write(r, now)
 	}
 }
 
@@ -131,11 +154,15 @@ func (n *node) reset() {
 	}
 }
 
-// thaw heals n.
-func (n *node) thaw() {
+// thaw heals n, which goes on where it was, as do those that follow it.
+func (n *node) thaw(now time.Time) {
 	n.fault = fault{}
 	for c := range n.conns {
 		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes whoever waits; a closed one is awake
+	}
+	n.receive(now)
+	for _, s := range n.followers {
+		s.receive(now)
 	}
 }
 

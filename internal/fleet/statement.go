@@ -139,12 +139,12 @@ func (c *conn) flood(size int) bool {
 
 func (c *conn) writeBeat() bool {
 	c.fleet.mu.Lock()
-	slave := c.node.upstream != nil
-	if !slave {
+	readOnly := c.node.upstream != nil || c.node.fault.sealed
+	if !readOnly {
 		c.node.write(c.beat, time.Now())
 	}
 	c.fleet.mu.Unlock()
-	if slave {
+	if readOnly {
 		c.refuse("25006", "cannot execute UPDATE in a read-only transaction")
 		return true
 	}
