@@ -43,7 +43,7 @@ bench: ## ratios against floors taken in the same run
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench
 
 SOAK ?= 1h
-soak: ## SOAK of random failures on real servers, every event judged
+soak: ## SOAK of random failures on real servers and a fake fleet, every event judged
 	@scripts/need go postgresql
 	SOAK=$(SOAK) $(GO) test -run TestSoak -v -timeout 0 ./soak
 

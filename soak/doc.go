@@ -1,6 +1,6 @@
-// Package soak lets plusmoin watch real PostgreSQL servers for as long as one
-// likes while they are killed, frozen, promoted, rebuilt and so on at random,
-// and judges all that it tells.
+// Package soak lets plusmoin watch real PostgreSQL servers, and more that a fake
+// fleet plays, for as long as one likes while they are killed, frozen, promoted,
+// rebuilt and so on at random, and judges all that it tells.
 //
 //	SOAK=1h SOAK_SEED=7 go test -v -timeout 2h ./soak
 //
@@ -10,14 +10,16 @@
 // plusmoin says for the truth, with one exception: the number of a new cluster,
 // of which only that it is new can be demanded.
 //
+// plusmoin is suspended, reloaded and restarted too, its triggers fail, and its
+// wall clock is set forward and back. For that it is built with a standard
+// library that adds to the time what the soak says; the clock of the machine is
+// left alone, as are those of the servers.
+//
 // The same seed makes the same choices as long as the servers are as quick: what
 // is possible depends on what has become of them.
 //
 // Environment: SOAK is how long havoc is made (default 20s), SOAK_SEED the seed
-// of what happens (default: one that is printed, but always 1 without SOAK),
-// SOAK_PLUSMOIN a plusmoin to use rather than one built for the test. After a
-// failure the folder named in the output holds the history, the events, the
-// status file and all logs.
-//
-// The clock of the machine is not stepped: scripts of package cluster do that.
+// of what happens (default: one that is printed, but always 1 without SOAK).
+// After a failure the folder named in the output holds the history, the events,
+// the status file and all logs.
 package soak

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"plusmoin/cluster"
 )
@@ -23,15 +24,21 @@ type reader struct {
 	run  int64         // no event of this run of plusmoin may have an id below
 	all  int
 	high int64
+
+	beaten time.Time // when the last plusmoin_heartbeat was read
 }
 
 func newReader(path string) *reader {
 	return &reader{path: path, ids: map[int64]bool{}, last: map[int]int64{}}
 }
 
-// rerun is told that plusmoin was started anew.
-func (r *reader) rerun() {
+// rerun is told that plusmoin is started anew, the latest stamp in any row and
+// what its clock says. Where that was set back, its ids only go on from the rows.
+func (r *reader) rerun(latest int64, now time.Time) {
 	r.run = r.high + 1
+	if now.UnixMicro() < r.run {
+		r.run = min(r.run, latest+1)
+	}
 	clear(r.ids)
 	clear(r.last)
 }
@@ -62,9 +69,11 @@ func (r *reader) fresh() ([]cluster.Payload, error) {
 		if err := r.check(e); err != nil {
 			return nil, fmt.Errorf("%w: %s", err, line)
 		}
-		if r.all++; e.Event != cluster.PlusmoinHeartbeat {
-			events = append(events, e)
+		if r.all++; e.Event == cluster.PlusmoinHeartbeat {
+			r.beaten = time.Now()
+			continue
 		}
+		events = append(events, e)
 	}
 	slices.SortFunc(events, func(a, b cluster.Payload) int { return cmp.Compare(a.EventID, b.EventID) })
 	return events, nil

@@ -4,6 +4,7 @@ package soak
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"slices"
@@ -16,17 +17,20 @@ type figure struct {
 	memory      int // resident, KiB
 	threads     int
 	descriptors int
+	goroutines  int // by its log
 }
 
 // figures are samples, a second apart.
 type figures struct {
+	log     string
 	samples []figure
 	next    time.Time
 }
 
 var (
-	residentForm = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
-	threadsForm  = regexp.MustCompile(`Threads:\s+(\d+)`)
+	residentForm   = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
+	threadsForm    = regexp.MustCompile(`Threads:\s+(\d+)`)
+	goroutinesForm = regexp.MustCompile(`.*msg=round .*goroutines=(\d+)`)
 )
 
 // sample takes one, once a second at most.
@@ -43,20 +47,46 @@ func (f *figures) sample(pid int) error {
 	if err != nil {
 		return err
 	}
-	f.samples = append(f.samples, figure{number(residentForm, text), number(threadsForm, text), len(open)})
+	logged, err := tail(f.log)
+	if err != nil {
+		return err
+	}
+	now := figure{descriptors: len(open)}
+	for _, of := range []struct {
+		figure *int
+		form   *regexp.Regexp
+		text   []byte
+	}{{&now.memory, residentForm, text}, {&now.threads, threadsForm, text}, {&now.goroutines, goroutinesForm, logged}} {
+		if *of.figure, err = last(of.form, of.text); err != nil {
+			return err
+		}
+	}
+	f.samples = append(f.samples, now)
 	return nil
 }
 
-func number(form *regexp.Regexp, text []byte) int {
-	found := form.FindSubmatch(text)
+// last returns the last number that a form finds.
+func last(form *regexp.Regexp, text []byte) (int, error) {
+	found := form.FindAllSubmatch(text, -1)
 	if found == nil {
-		return 0
+		return 0, fmt.Errorf("there is no %s", form)
 	}
-	n, err := strconv.Atoi(string(found[1]))
+	return strconv.Atoi(string(found[len(found)-1][1]))
+}
+
+// tail returns the end of a file.
+func tail(path string) ([]byte, error) {
+	file, err := os.Open(path)
 	if err != nil {
-		return 0
+		return nil, err
 	}
-	return n
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	const enough = 1 << 16
+	return io.ReadAll(io.NewSectionReader(file, max(0, info.Size()-enough), enough))
 }
 
 // few is how many samples a quarter must have to be judged.
@@ -69,8 +99,8 @@ func (f *figures) trend() (string, error) {
 		return "no figures", nil
 	}
 	early, late := median(f.samples[quarter:2*quarter]), median(f.samples[3*quarter:])
-	text := fmt.Sprintf("rss %d -> %d KiB, threads %d -> %d, fds %d -> %d",
-		early.memory, late.memory, early.threads, late.threads, early.descriptors, late.descriptors)
+	text := fmt.Sprintf("rss %d -> %d KiB, goroutines %d -> %d, threads %d -> %d, fds %d -> %d",
+		early.memory, late.memory, early.goroutines, late.goroutines, early.threads, late.threads, early.descriptors, late.descriptors)
 	switch {
 	case quarter < few:
 		return text, nil
@@ -78,6 +108,8 @@ func (f *figures) trend() (string, error) {
 		return text, fmt.Errorf("memory grows: %s", text)
 	case late.descriptors > early.descriptors+6:
 		return text, fmt.Errorf("descriptors grow: %s", text)
+	case late.goroutines > early.goroutines+6:
+		return text, fmt.Errorf("goroutines grow: %s", text)
 	case late.threads > early.threads+6:
 		return text, fmt.Errorf("threads grow: %s", text)
 	}
@@ -97,5 +129,6 @@ func median(list []figure) figure {
 		middle(func(f figure) int { return f.memory }),
 		middle(func(f figure) int { return f.threads }),
 		middle(func(f figure) int { return f.descriptors }),
+		middle(func(f figure) int { return f.goroutines }),
 	}
 }

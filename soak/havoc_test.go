@@ -25,6 +25,7 @@ type step struct {
 type havoc struct {
 	w      *world
 	random *rand.Rand
+	fake   bool // what it does now, it does to the fake fleet and not to PostgreSQL
 }
 
 // kind is a kind of step: find returns one that is possible now, nil if none
@@ -39,7 +40,14 @@ func (h *havoc) kinds() []kind {
 		{6, h.endSlave}, {4, h.endMaster}, {12, h.start}, {4, h.freeze}, {8, h.thaw},
 		{8, h.failover}, {2, h.secede}, {3, h.switchover}, {6, h.repoint}, {8, h.rebuild},
 		{4, h.pause}, {6, h.resume}, {3, h.terminate}, {3, h.forbid}, {6, h.permit},
-		{3, h.bar}, {6, h.unbar}, {4, h.restart}, {3, h.blink},
+		{3, h.bar}, {6, h.unbar}, {4, h.restart}, {3, h.blink}, {2, h.slow}, {1, h.cut},
+	}
+}
+
+// healing are the kinds after which less is wrong.
+func (h *havoc) healing() []kind {
+	return []kind{
+		{1, h.start}, {1, h.thaw}, {1, h.failover}, {1, h.repoint}, {1, h.rebuild}, {1, h.resume}, {1, h.permit}, {1, h.unbar},
 	}
 }
 
@@ -67,7 +75,7 @@ func draw(random *rand.Rand, kinds []kind) *step {
 func (h *havoc) one(is func(*actor) bool) *actor {
 	var list []*actor
 	for _, n := range h.w.servers {
-		if n.configured && !h.w.busy[n.team] && is(n) {
+		if n.fake == h.fake && n.configured && !h.w.busy[n.team] && is(n) {
 			list = append(list, n)
 		}
 	}
@@ -235,33 +243,32 @@ func (h *havoc) terminate() *step {
 		return nil
 	}
 	return &step{"end plusmoin's sessions on " + n.Name(), []*team{n.team}, func(ctx context.Context) error {
-		_, err := hangUp(ctx, n)
-		return err
+		return n.hangUp(ctx)
 	}}
 }
 
-// hangUp ends plusmoin's sessions on a server and says whether there were any.
-func hangUp(ctx context.Context, n *actor) (bool, error) {
-	ended, err := n.SQL(ctx, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'plusmoin'")
-	return ended != "0", err
+// slow makes a node of the fleet think about everything, though not so long that
+// it would be told.
+func (h *havoc) slow() *step {
+	n := h.one(func(n *actor) bool { return n.fake && sound(n) })
+	if n == nil {
+		return nil
+	}
+	thinks := time.Duration(1+h.random.IntN(50)) * time.Millisecond
+	return &step{fmt.Sprintf("let %s think for %v", n.Name(), thinks), []*team{n.team}, func(context.Context) error {
+		return n.server.(*fake).do(fmt.Sprintf("slow %%s %v", thinks))
+	}}
 }
 
-// unseen is for how long a session may have been let in and not be shown.
-const unseen = 500 * time.Millisecond
-
-// turnOut ends plusmoin's sessions on a server that takes no new ones, also one
-// that was let in just before.
-func turnOut(ctx context.Context, n *actor) error {
-	for last := time.Now(); time.Since(last) < unseen; {
-		some, err := hangUp(ctx, n)
-		if some {
-			last = time.Now()
-		}
-		if err := errors.Join(err, sleep(ctx, 20*time.Millisecond)); err != nil {
-			return err
-		}
+// cut drops all connections to the fleet at once.
+func (h *havoc) cut() *step {
+	n := h.one(func(n *actor) bool { return n.fake })
+	if n == nil {
+		return nil
 	}
-	return nil
+	return &step{"drop all connections to the fleet", []*team{n.team}, func(context.Context) error {
+		return n.server.(*fake).do("reset *")
+	}}
 }
 
 // forbid makes a master read-only, permit makes it writable again.
@@ -272,7 +279,7 @@ func (h *havoc) forbid() *step {
 	}
 	return &step{"make " + n.Name() + " read-only", []*team{n.team}, func(ctx context.Context) error {
 		since := time.Now()
-		err := n.SetConf(ctx, "default_transaction_read_only", "on")
+		err := n.seal(ctx)
 		n.readOnly = true
 		h.w.gone(n, since)
 		return err
@@ -285,7 +292,7 @@ func (h *havoc) permit() *step {
 		return nil
 	}
 	return &step{"make " + n.Name() + " writable", h.withUpstream(n), func(ctx context.Context) error {
-		err := n.SetConf(ctx, "default_transaction_read_only", "off")
+		err := n.unseal(ctx)
 		n.readOnly = false
 		h.w.back(n)
 		return err
@@ -300,12 +307,9 @@ func (h *havoc) bar() *step {
 	}
 	return &step{"let " + n.Name() + " refuse plusmoin", []*team{n.team}, func(ctx context.Context) error {
 		since := time.Now()
-		if err := n.SetHBA(ctx, "host all all 127.0.0.0/8 reject"); err != nil {
-			return err
-		}
 		n.barred = true
 		h.w.gone(n, since)
-		return turnOut(ctx, n)
+		return n.bar(ctx)
 	}}
 }
 
@@ -317,7 +321,7 @@ func (h *havoc) unbar() *step {
 		return nil
 	}
 	return &step{"let " + n.Name() + " admit plusmoin", h.withUpstream(n), func(ctx context.Context) error {
-		err := n.SetHBA(ctx, "host all all 127.0.0.0/8 scram-sha-256")
+		err := n.unbar(ctx)
 		n.barred = false
 		h.w.back(n)
 		return err

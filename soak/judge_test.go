@@ -21,6 +21,8 @@ const (
 	// quiet is how long nothing may be told then.
 	quiet       = 1200 * time.Millisecond
 	quietRounds = 2
+	// alwaysWithin is how long a plusmoin_heartbeat may be wanting.
+	alwaysWithin = 5 * time.Second
 	// soon is how long after it is due an event is told on a machine that is
 	// not too busy; later ones are counted.
 	soon = 3 * time.Second
@@ -34,6 +36,7 @@ type judge struct {
 	w      *world
 	reader *reader
 	pulse  *pulse
+	clock  *wallClock
 	used   map[int]bool // ids of this run of plusmoin
 	told   func(string)
 
@@ -82,6 +85,7 @@ func (j *judge) hear() error {
 	}
 	for _, e := range events {
 		j.events++
+		e.Time = j.clock.right(e.Time, time.Now())
 		j.told(j.prose(e))
 		if err := j.accept(e); err != nil {
 			j.falseOnes++
@@ -189,6 +193,9 @@ func (j *judge) unmet(doc status.Document) string {
 		if !up {
 			list = append(list, n.Name()+" went down and did not come up")
 		}
+	}
+	if pause := time.Since(j.reader.beaten); pause > alwaysWithin {
+		list = append(list, fmt.Sprintf("missing: any plusmoin_heartbeat for %v", pause))
 	}
 	if doc.State != status.Running {
 		list = append(list, "state is "+string(doc.State))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -19,7 +20,7 @@ import (
 
 // operatorKinds are steps that need plusmoin for themselves.
 func (s *soak) operatorKinds() []kind {
-	kinds := []kind{{4, s.remove}, {8, s.add}, {2, s.limits}, {2, s.spoil}, {4, s.mood}, {6, s.suspend}}
+	kinds := []kind{{4, s.remove}, {8, s.add}, {3, s.limits}, {2, s.spoil}, {4, s.mood}, {6, s.suspend}, {6, s.setClock}}
 	if s.mayRestart() {
 		kinds = append(kinds, kind{30, s.renew})
 	}
@@ -47,7 +48,7 @@ func (s *soak) reload(ctx context.Context, before time.Time) error {
 	}
 	ok, err := poll(ctx, patience, func() (bool, error) {
 		doc, err := s.pulse.now()
-		return doc.Config.TriedAt.After(before), err
+		return !doc.Config.TriedAt.Equal(before), err
 	})
 	if err == nil && !ok {
 		err = errors.New("a reload is not shown in the status file")
@@ -106,12 +107,16 @@ func (s *soak) add() *step {
 func (s *soak) limits() *step {
 	maxSync := time.Duration(4+s.random.IntN(4)) * time.Second
 	failInterval := time.Duration(2+s.random.IntN(4)) * time.Second / 2
-	text := fmt.Sprintf("reload with max_sync_delay %v, fail_interval %v", maxSync, failInterval)
+	heartbeat := s.heartbeat()
+	text := fmt.Sprintf("reload with max_sync_delay %v, fail_interval %v, heartbeat %q", maxSync, failInterval, heartbeat)
 	return &step{text, nil, func(ctx context.Context) error {
-		s.w.maxSync, s.w.failInterval = maxSync, failInterval
+		s.w.maxSync, s.w.failInterval, s.w.heartbeat = maxSync, failInterval, heartbeat
 		return s.hup(ctx)
 	}}
 }
+
+// heartbeat returns an interval or a schedule, both of a second.
+func (s *soak) heartbeat() string { return []string{"@every 1s", "* * * * * *"}[s.random.IntN(2)] }
 
 // spoil makes plusmoin read a configuration that it must refuse.
 func (s *soak) spoil() *step {
@@ -161,7 +166,50 @@ func (s *soak) suspend() *step {
 	}}
 }
 
-// meanwhile returns something simple to do while plusmoin cannot see it.
+// By how much a step sets plusmoin's clock: more than any limit or delay here.
+const (
+	leastStep = 20 * time.Second
+	mostStep  = 365 * 24 * time.Hour
+)
+
+// setClock sets plusmoin's wall clock forward or back, maybe while it is finding
+// something out. A step of seconds is as likely as one of months.
+func (s *soak) setClock() *step {
+	by := time.Duration(float64(leastStep) * math.Pow(float64(mostStep/leastStep), s.random.Float64()))
+	if off := s.plusmoin.clock.off(); s.random.IntN(2) == 0 && off > -offMost || off > offMost {
+		by = -by
+	}
+	inner, pause := s.meanwhile(), time.Duration(s.random.IntN(3000))*time.Millisecond
+	text := fmt.Sprintf("set plusmoin's clock by %v%s", by.Round(time.Second), inner.after())
+	return &step{text, inner.teams, func(ctx context.Context) error {
+		if err := inner.do(ctx); err != nil {
+			return err
+		}
+		if inner.text != "" {
+			if err := sleep(ctx, pause); err != nil {
+				return err
+			}
+		}
+		return s.stepClock(ctx, by)
+	}}
+}
+
+// stepClock waits until the status file shows that plusmoin reads the new time.
+func (s *soak) stepClock(ctx context.Context, by time.Duration) error {
+	if err := s.plusmoin.clock.step(by); err != nil {
+		return err
+	}
+	ok, err := poll(ctx, patience, func() (bool, error) {
+		_, err := s.pulse.now()
+		return (s.pulse.off() - s.plusmoin.clock.off()).Abs() < leastStep/2, err
+	})
+	if err == nil && !ok {
+		err = fmt.Errorf("plusmoin's clock is off by %v and not by %v", s.pulse.off(), s.plusmoin.clock.off())
+	}
+	return err
+}
+
+// meanwhile returns something simple to do at the same time.
 func (s *soak) meanwhile() *step {
 	h := s.havoc
 	var found *step
@@ -212,11 +260,15 @@ func (s *soak) renew() *step {
 		if err := s.reborn(ctx); err != nil {
 			return err
 		}
-		s.reader.rerun()
+		latest, err := s.w.latest(ctx)
+		if err != nil {
+			return err
+		}
+		s.reader.rerun(latest, s.plusmoin.clock.now())
 		if err := s.plusmoin.start(); err != nil {
 			return err
 		}
-		return s.awaitFirstRound(ctx)
+		return s.awaitRounds(ctx)
 	}}
 }
 
@@ -232,12 +284,12 @@ func (s *soak) drain(ctx context.Context) error {
 
 func (s *soak) nothing() *step { return &step{do: func(context.Context) error { return nil }} }
 
-// awaitFirstRound waits for the status file of a plusmoin just started.
-func (s *soak) awaitFirstRound(ctx context.Context) error {
+// awaitRounds waits for a plusmoin just started to go round.
+func (s *soak) awaitRounds(ctx context.Context) error {
 	began := time.Now()
 	ok, err := poll(ctx, patience, func() (bool, error) {
 		doc, _ := s.pulse.now()
-		return doc.UpdatedAt.After(began), s.plusmoin.died()
+		return doc.UpdatedAt.After(began) && doc.Round.Number > 1, s.plusmoin.died()
 	})
 	if err == nil && !ok {
 		err = errors.New("plusmoin was started and writes no status file")
@@ -317,9 +369,9 @@ func (s *soak) reborn(ctx context.Context) error {
 
 // checkRow makes sure of what the model of a start builds on.
 func (s *soak) checkRow(ctx context.Context, n *actor) error {
-	id, _, err := s.w.row(ctx, n)
-	if err == nil && (n.team == nil || id != strconv.Itoa(n.team.id)) {
-		err = fmt.Errorf("the soak is wrong: %s is in no cluster %s", n.Name(), id)
+	row, err := n.heartbeat(ctx)
+	if err == nil && (n.team == nil || row.id != strconv.Itoa(n.team.id)) {
+		err = fmt.Errorf("the soak is wrong: %s is in no cluster %s", n.Name(), row.id)
 	}
 	return err
 }

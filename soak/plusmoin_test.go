@@ -18,21 +18,21 @@ import (
 
 // plusmoin is the program that is judged, as a process of its own.
 type plusmoin struct {
-	binary, dir string
-	process     *os.Process
-	ended       chan error // how the process ended; capacity 1
+	dir     string
+	clock   *wallClock
+	process *os.Process
+	ended   chan error // how the process ended; capacity 1
 }
 
-// binary returns what is to be judged, built unless one is named.
-func binary(dir string) (string, error) {
-	if path := os.Getenv("SOAK_PLUSMOIN"); path != "" {
-		return path, nil
+// newPlusmoin builds it.
+func newPlusmoin(dir string) (*plusmoin, error) {
+	p := &plusmoin{dir: dir}
+	if err := buildStepped(dir, p.file("plusmoin")); err != nil {
+		return nil, err
 	}
-	path := filepath.Join(dir, "plusmoin")
-	if out, err := exec.Command("go", "build", "-o", path, "plusmoin/cmd/plusmoin").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build plusmoin: %w\n%s", err, out)
-	}
-	return path, nil
+	var err error
+	p.clock, err = newClock(p.file("clock"))
+	return p, err
 }
 
 func (p *plusmoin) file(name string) string { return filepath.Join(p.dir, name) }
@@ -80,7 +80,7 @@ func (p *plusmoin) configure(w *world) error {
 	}
 	text, err := json.MarshalIndent(map[string]any{
 		"dbname": pglab.Database, "user": pglab.User, "password": pglab.Password,
-		"heartbeat": 1, "fail_interval": w.failInterval.Seconds(),
+		"heartbeat": w.heartbeat, "fail_interval": w.failInterval.Seconds(),
 		"max_sync_delay": w.maxSync.Seconds(), "recover_sync_delay": w.recoverSync.Seconds(),
 		"connect_timeout": 3, "connection_lifetime": 20,
 		"trigger_timeout": triggerTimeout.Seconds(), "log_level": "debug",
@@ -103,7 +103,8 @@ func (p *plusmoin) start() error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(p.binary, "-c", p.file("plusmoin.json"), "-x", "start")
+	cmd := exec.Command(p.file("plusmoin"), "-c", p.file("plusmoin.json"), "-x", "start")
+	cmd.Env = append(os.Environ(), "SOAK_CLOCK="+p.file("clock"))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed
 	if err := cmd.Start(); err != nil {

@@ -19,22 +19,24 @@ const longestPause = 3 * time.Second
 // pulse reads the status file after every round and checks what must be true of
 // each.
 type pulse struct {
-	path string
-	quit chan struct{}
-	done chan struct{}
+	path  string
+	clock *wallClock
+	quit  chan struct{}
+	done  chan struct{}
 
 	mu      sync.Mutex
 	err     error // the first
 	resting bool  // plusmoin does not run, or is not meant to
 	doc     status.Document
-	at      time.Time // when doc was read
+	at      time.Time     // when doc was read
+	ahead   time.Duration // of the machine's clock that plusmoin's was
 	rounds  uint64
 	longest time.Duration // between two rounds
 	nodes   [][]string    // the lists of nodes that may be configured now
 }
 
-func startPulse(path string) *pulse {
-	p := &pulse{path: path, resting: true, quit: make(chan struct{}), done: make(chan struct{})}
+func startPulse(path string, clock *wallClock) *pulse {
+	p := &pulse{path: path, clock: clock, resting: true, quit: make(chan struct{}), done: make(chan struct{})}
 	go p.run()
 	return p
 }
@@ -61,13 +63,14 @@ func (p *pulse) run() {
 		info, err := os.Stat(p.path)
 		if err == nil && (known == nil || !os.SameFile(known, info) || !known.ModTime().Equal(info.ModTime())) {
 			known = info
-			p.read()
+			p.read(info.ModTime())
 		}
 		p.checkPause(stalled)
 	}
 }
 
-func (p *pulse) read() {
+// read reads a file that was written at a time. What stands in it may be newer.
+func (p *pulse) read(written time.Time) {
 	doc, err := status.Read(p.path)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,6 +78,8 @@ func (p *pulse) read() {
 		p.fail(err)
 		return
 	}
+	p.ahead = doc.UpdatedAt.Sub(written)
+	doc.UpdatedAt = p.clock.right(doc.UpdatedAt, written)
 	if !p.resting && doc.Round.Number > 1 {
 		p.longest = max(p.longest, time.Since(p.at))
 	}
@@ -129,6 +134,13 @@ func (p *pulse) now() (status.Document, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.doc, p.err
+}
+
+// off is by how much plusmoin's clock was off when it wrote the file.
+func (p *pulse) off() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ahead
 }
 
 func (p *pulse) figures() (rounds uint64, longest time.Duration) {

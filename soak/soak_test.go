@@ -73,22 +73,28 @@ func open(t *testing.T) *soak {
 	s.history, err = os.Create(filepath.Join(s.dir, "history"))
 	must(t, err)
 	t.Cleanup(func() { s.history.Close() })
-	path, err := binary(s.dir)
+	s.plusmoin, err = newPlusmoin(s.dir)
 	must(t, err)
+	fleet, err := startFleet(s.dir, s.random)
+	must(t, err)
+	t.Cleanup(func() { must(t, fleet.stop()) })
 	lab, err := pglab.Open(t.Context(), pglab.Options{Each: []pglab.Setting{pglab.Conf("wal_keep_size", "256MB")}})
 	must(t, err)
 	t.Cleanup(func() { must(t, lab.Close()) })
-	s.w, err = build(t.Context(), lab)
+	s.w, err = build(t.Context(), lab, fleet)
 	must(t, err)
 	s.w.failInterval = time.Duration(2+s.random.IntN(4)) * time.Second / 2
 	s.w.maxSync, s.w.recoverSync = 5*time.Second, 2*time.Second
-	s.w.flaps, s.w.busy = map[*actor]bool{}, map[*team]bool{}
-	s.havoc = &havoc{s.w, s.random}
-	s.plusmoin = &plusmoin{binary: path, dir: s.dir}
+	s.w.heartbeat = s.heartbeat()
+	s.havoc = &havoc{w: s.w, random: s.random}
+	s.figures.log = s.plusmoin.file("plusmoin.log")
 	s.reader = newReader(s.plusmoin.file("events.jsonl"))
-	s.pulse = startPulse(s.plusmoin.file("status.json"))
+	s.pulse = startPulse(s.plusmoin.file("status.json"), s.plusmoin.clock)
 	t.Cleanup(s.pulse.stop)
-	s.judge = &judge{w: s.w, reader: s.reader, pulse: s.pulse, used: map[int]bool{}, told: func(text string) { s.note("    %s", text) }}
+	s.judge = &judge{
+		w: s.w, reader: s.reader, pulse: s.pulse, clock: s.plusmoin.clock, used: map[int]bool{},
+		told: func(text string) { s.note("    %s", text) },
+	}
 	t.Cleanup(func() { _ = s.plusmoin.kill() }) // it may have ended
 	return s
 }
@@ -127,7 +133,7 @@ func (s *soak) play(ctx context.Context) error {
 	if err := errors.Join(s.plusmoin.setMode(wellMode), s.plusmoin.configure(s.w), s.reborn(ctx), s.plusmoin.start()); err != nil {
 		return err
 	}
-	if err := s.awaitFirstRound(ctx); err != nil {
+	if err := s.awaitRounds(ctx); err != nil {
 		return err
 	}
 	if err := s.judge.settle(ctx, s.alive); err != nil {
@@ -142,17 +148,19 @@ func (s *soak) play(ctx context.Context) error {
 	return s.plusmoin.stop()
 }
 
-// turn does something, or two things that have nothing to do with each other,
+// turn does something, or some things that have nothing to do with each other,
 // and judges what is told of it.
 func (s *soak) turn(ctx context.Context) error {
 	s.w.begin()
-	kinds := s.havoc.kinds()
+	h := s.havoc
+	h.fake = s.random.IntN(2) == 0
+	kinds := h.kinds()
 	if s.random.IntN(4) == 0 {
 		kinds = s.operatorKinds()
 	}
 	first := draw(s.random, kinds)
 	if first == nil {
-		first = draw(s.random, s.havoc.kinds())
+		first = draw(s.random, h.kinds())
 	}
 	if first == nil {
 		return sleep(ctx, 100*time.Millisecond) // what may be done is a matter of time
@@ -160,14 +168,44 @@ func (s *soak) turn(ctx context.Context) error {
 	if err := s.perform(ctx, first); err != nil {
 		return err
 	}
-	if len(first.teams) > 0 && s.random.IntN(3) == 0 {
-		if second := draw(s.random, s.havoc.kinds()); second != nil && s.w.free(second) {
-			if err := s.perform(ctx, second); err != nil {
+	if len(first.teams) > 0 {
+		if err := s.more(ctx); err != nil {
+			return err
+		}
+	}
+	return s.judge.settle(ctx, s.alive)
+}
+
+// more does more in the same turn: sometimes to a server, and to some of the
+// fleet or, while plusmoin may be started anew, for which not much may be wrong,
+// sometimes to all of the fleet what heals it.
+func (s *soak) more(ctx context.Context) error {
+	h := s.havoc
+	h.fake = false
+	kinds, times := h.kinds(), 0
+	if s.random.IntN(3) == 0 {
+		times = 1
+	}
+	if err := s.further(ctx, kinds, times); err != nil {
+		return err
+	}
+	h.fake, times = true, s.random.IntN(7)
+	if s.mayRestart() && s.random.IntN(3) == 0 {
+		kinds, times = h.healing(), 3*fakeClusters
+	}
+	return s.further(ctx, kinds, times)
+}
+
+// further does a step so many times, if it is free.
+func (s *soak) further(ctx context.Context, kinds []kind, times int) error {
+	for range times {
+		if a := draw(s.random, kinds); a != nil && s.w.free(a) {
+			if err := s.perform(ctx, a); err != nil {
 				return err
 			}
 		}
 	}
-	return s.judge.settle(ctx, s.alive)
+	return nil
 }
 
 // begin forgets the last step.
@@ -187,8 +225,10 @@ func (s *soak) perform(ctx context.Context, a *step) error {
 	if err := a.do(ctx); err != nil {
 		return fmt.Errorf("%s: %w", a.text, err)
 	}
-	if err := s.w.measureStreams(ctx); err != nil {
-		return fmt.Errorf("after %s: %w", a.text, err)
+	if !s.havoc.fake {
+		if err := s.w.measureStreams(ctx); err != nil {
+			return fmt.Errorf("after %s: %w", a.text, err)
+		}
 	}
 	s.w.follow()
 	s.w.occupy()
@@ -250,6 +290,9 @@ func (s *soak) keep() {
 		s.t.Log(err)
 	}
 	for _, n := range s.w.servers {
+		if n.fake {
+			continue
+		}
 		if err := os.WriteFile(filepath.Join(s.dir, n.Name()+".log"), []byte(n.Log()), 0o644); err != nil {
 			s.t.Log(err)
 		}

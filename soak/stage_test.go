@@ -5,7 +5,6 @@ package soak
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"plusmoin/cluster"
@@ -14,8 +13,9 @@ import (
 
 // actor is a server, what was done to it, and where that must put it.
 type actor struct {
-	*pglab.Server
+	server
 	address string
+	fake    bool // a node of the fake fleet
 
 	configured bool   // plusmoin is told to watch it
 	master     bool   // runs, or would, as a master
@@ -46,6 +46,7 @@ type team struct {
 	id     int    // unborn until it was told
 	master *actor // nil while it has none
 	last   *actor // its master or the one before
+	fake   bool   // of the fake fleet
 }
 
 const unborn = -1
@@ -97,6 +98,7 @@ type world struct {
 	teams   []*team
 
 	failInterval, maxSync, recoverSync time.Duration
+	heartbeat                          string
 
 	began time.Time // the step under way
 	wants []*want
@@ -108,9 +110,9 @@ type world struct {
 	busy    map[*team]bool // that the step under way has to do with
 }
 
-// build starts two clusters of three and a spare.
-func build(ctx context.Context, lab *pglab.Lab) (*world, error) {
-	w := &world{}
+// build starts two clusters of three and a spare, and adds those of the fleet.
+func build(ctx context.Context, lab *pglab.Lab, f *fakeFleet) (*world, error) {
+	w := &world{flaps: map[*actor]bool{}, busy: map[*team]bool{}}
 	for _, names := range [][]string{{"a0", "a1", "a2"}, {"b0", "b1", "b2"}, {"x0"}} {
 		servers, err := lab.Cluster(ctx, names...)
 		if err != nil {
@@ -119,21 +121,33 @@ func build(ctx context.Context, lab *pglab.Lab) (*world, error) {
 		if err := prepare(ctx, servers); err != nil {
 			return nil, err
 		}
-		t := &team{id: len(w.teams)}
-		w.teams = append(w.teams, t)
-		for i, s := range servers {
-			a := &actor{Server: s, configured: true, team: t, place: cluster.Slave}
-			a.address = cluster.Node{Host: s.Host(), Port: s.Port()}.String()
-			if i == 0 {
-				a.master, a.place = true, cluster.Master
-				t.master, t.last, a.reign = a, a, t
-			} else {
-				a.upstream = t.master
-			}
-			w.servers = append(w.servers, a)
+		var nodes []server
+		for _, s := range servers {
+			nodes = append(nodes, genuine{s})
 		}
+		w.enlist(nodes, false)
+	}
+	for c := range fakeClusters {
+		w.enlist(f.cluster(c), true)
 	}
 	return w, nil
+}
+
+// enlist adds a cluster, its master first.
+func (w *world) enlist(nodes []server, fake bool) {
+	t := &team{id: len(w.teams), fake: fake}
+	w.teams = append(w.teams, t)
+	for i, s := range nodes {
+		a := &actor{server: s, fake: fake, configured: true, team: t, place: cluster.Slave}
+		a.address = cluster.Node{Host: s.Host(), Port: s.Port()}.String()
+		if i == 0 {
+			a.master, a.place = true, cluster.Master
+			t.master, t.last, a.reign = a, a, t
+		} else {
+			a.upstream = t.master
+		}
+		w.servers = append(w.servers, a)
+	}
 }
 
 // prepare makes the table of marks.
@@ -170,17 +184,18 @@ func (w *world) members(t *team) []*actor {
 
 // measureStreams finds out which slaves cannot follow an upstream that works:
 // servers decide that by their WAL, and not always in words; some end. One that
-// is paused may have to go on before it can.
+// is paused may have to go on before it can. Those of the fleet always can.
 func (w *world) measureStreams(ctx context.Context) error {
 	w.mark++
 	written := map[*actor]bool{}
 	for _, a := range w.servers {
 		root := a.root()
-		if a.master || a.paused || !a.serves() || root == nil {
+		self, real := a.server.(genuine)
+		if !real || a.master || a.paused || !a.serves() || root == nil {
 			continue
 		}
 		if !written[root] {
-			if _, err := root.SQL(ctx, fmt.Sprintf("SET default_transaction_read_only = off; UPDATE soak SET mark = %d", w.mark)); err != nil {
+			if _, err := root.server.(genuine).SQL(ctx, fmt.Sprintf("SET default_transaction_read_only = off; UPDATE soak SET mark = %d", w.mark)); err != nil {
 				return err
 			}
 			written[root] = true
@@ -189,7 +204,7 @@ func (w *world) measureStreams(ctx context.Context) error {
 		ok, err := poll(ctx, 10*time.Second, func() (bool, error) {
 			var mark string
 			err := insist(ctx, func() (err error) {
-				if mark, err = a.SQL(ctx, "SELECT mark FROM soak"); !a.Running() {
+				if mark, err = self.SQL(ctx, "SELECT mark FROM soak"); !a.Running() {
 					err = nil
 				}
 				return err
@@ -225,11 +240,12 @@ func (w *world) probe(ctx context.Context) error {
 		return nil
 	}
 	for _, n := range w.servers {
-		if !n.serves() {
+		self, real := n.server.(genuine)
+		if !real || !n.serves() {
 			continue
 		}
 		began := time.Now()
-		if err := insist(ctx, func() error { _, err := n.SQL(ctx, "SELECT"); return err }); err != nil {
+		if err := insist(ctx, func() error { _, err := self.SQL(ctx, "SELECT"); return err }); err != nil {
 			return err
 		}
 		if w.probed = time.Now(); time.Since(began) > slow {
@@ -240,11 +256,21 @@ func (w *world) probe(ctx context.Context) error {
 	return nil
 }
 
-// row is what the heartbeat row of a server says.
-func (w *world) row(ctx context.Context, a *actor) (id, master string, err error) {
-	text, err := a.SQL(ctx, "SELECT cluster_id, master FROM heartbeat")
-	id, master, _ = strings.Cut(text, "|")
-	return id, master, err
+// latest returns the latest stamp in the row of any server that serves, in
+// microseconds.
+func (w *world) latest(ctx context.Context) (int64, error) {
+	most := int64(0)
+	for _, n := range w.servers {
+		if !n.serves() {
+			continue
+		}
+		r, err := n.heartbeat(ctx)
+		if err != nil {
+			return 0, err
+		}
+		most = max(most, r.stamp)
+	}
+	return most, nil
 }
 
 // poll asks until the answer is yes or the time is over.

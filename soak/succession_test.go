@@ -54,9 +54,6 @@ func (h *havoc) succeed(ctx context.Context, t *team, repoint bool) error {
 	return h.gather(ctx, t, heir, since)
 }
 
-// received is how far a slave's WAL goes, as text that can be compared.
-const received = "SELECT lpad(pg_wal_lsn_diff(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')::text, 20, '0')"
-
 // heir returns the slave that has received most, as who promotes must: the
 // others could not follow another.
 func (h *havoc) heir(ctx context.Context, t *team) (*actor, error) {
@@ -66,7 +63,7 @@ func (h *havoc) heir(ctx context.Context, t *team) (*actor, error) {
 		if n.place != cluster.Slave || n.paused || n.stuck || !n.has {
 			continue
 		}
-		at, err := n.SQL(ctx, received)
+		at, err := n.received(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +85,7 @@ func (h *havoc) gather(ctx context.Context, t *team, master *actor, since time.T
 		if n == master || n.paused || n.stuck {
 			continue
 		}
-		if err := n.Follow(ctx, master.Server); err != nil {
+		if err := n.follow(ctx, master.server); err != nil {
 			return err
 		}
 		n.upstream = master
@@ -106,7 +103,7 @@ func (h *havoc) gather(ctx context.Context, t *team, master *actor, since time.T
 // secede promotes a slave beside its master, which goes on.
 func (h *havoc) secede() *step {
 	n := h.one(func(n *actor) bool { return streams(n) && n.team.master != nil && n.source() != nil })
-	if n == nil || len(h.w.teams) > 4 {
+	if n == nil || h.crowded() {
 		return nil
 	}
 	return &step{"promote " + n.Name() + " beside its master", h.everyone(n.team), func(ctx context.Context) error {
@@ -119,6 +116,20 @@ func (h *havoc) secede() *step {
 		h.w.found(n)
 		return nil
 	}}
+}
+
+// crowded says that there are so many clusters that no more should be made.
+func (h *havoc) crowded() bool {
+	count, most := 0, 4
+	if h.fake {
+		most = fakeClusters + 4
+	}
+	for _, t := range h.w.teams {
+		if t.fake == h.fake {
+			count++
+		}
+	}
+	return count > most
 }
 
 // switchover stops a master, promotes a slave that has all of it, and makes the
@@ -149,7 +160,7 @@ func (h *havoc) switchFrom(ctx context.Context, m *actor) error {
 	if time.Since(since) < h.w.failInterval-500*time.Millisecond {
 		h.w.wants = slices.DeleteFunc(h.w.wants, func(e *want) bool { return e == down })
 	}
-	if err := m.Follow(ctx, t.master.Server); err != nil {
+	if err := m.follow(ctx, t.master.server); err != nil {
 		return err
 	}
 	m.master, m.upstream, m.stuck = false, t.master, false
@@ -167,7 +178,7 @@ func (h *havoc) repoint() *step {
 	m := n.team.master
 	return &step{"repoint " + n.Name() + " to " + m.Name(), h.everyone(n.team), func(ctx context.Context) error {
 		n.upstream = m
-		return n.Follow(ctx, m.Server)
+		return n.follow(ctx, m.server)
 	}}
 }
 
@@ -181,7 +192,7 @@ func (h *havoc) rebuild() *step {
 	}
 	teams := slices.Concat(h.everyone(n.team), h.everyone(m.team), h.withUpstream(n))
 	return &step{"rebuild " + n.Name() + " as a slave of " + m.Name(), teams, func(ctx context.Context) error {
-		err := n.Rebuild(ctx, m.Server)
+		err := n.rebuild(ctx, m.server)
 		n.master, n.upstream, n.stuck, n.broken, n.split = false, m, false, false, false
 		return err
 	}}

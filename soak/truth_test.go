@@ -105,7 +105,7 @@ func (w *world) found(n *actor) {
 	if n.split {
 		kind = cluster.ClusterSplit
 	}
-	t := &team{id: unborn, master: n, last: n}
+	t := &team{id: unborn, master: n, last: n, fake: n.fake}
 	w.teams = append(w.teams, t)
 	w.want(kind, t, n)
 	n.team, n.place, n.split, n.reign = t, cluster.Master, false, t
