@@ -225,6 +225,7 @@ func (s *soak) perform(ctx context.Context, a *step) error {
 	if err := a.do(ctx); err != nil {
 		return fmt.Errorf("%s: %w", a.text, err)
 	}
+	s.w.matchSystems()
 	if !s.havoc.fake {
 		if err := s.w.measureStreams(ctx); err != nil {
 			return fmt.Errorf("after %s: %w", a.text, err)

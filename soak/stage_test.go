@@ -25,9 +25,10 @@ type actor struct {
 	paused     bool   // does not replay
 	held       *actor // while paused or frozen, the only master whose data it can have received; nil: none or several
 	readOnly   bool
-	barred     bool // lets plusmoin not in
-	stuck      bool // found unable to stream from its upstream
-	broken     bool // cannot even start
+	barred     bool  // lets plusmoin not in
+	system     *team // of the fleet: the cluster that its data once came from
+	stuck      bool  // found unable to stream from its upstream
+	broken     bool  // cannot even start
 
 	team  *team // nil: clusterless
 	place cluster.Place
@@ -138,7 +139,7 @@ func (w *world) enlist(nodes []server, fake bool) {
 	t := &team{id: len(w.teams), fake: fake}
 	w.teams = append(w.teams, t)
 	for i, s := range nodes {
-		a := &actor{server: s, fake: fake, configured: true, team: t, place: cluster.Slave}
+		a := &actor{server: s, fake: fake, configured: true, team: t, system: t, place: cluster.Slave}
 		a.address = cluster.Node{Host: s.Host(), Port: s.Port()}.String()
 		if i == 0 {
 			a.master, a.place = true, cluster.Master
@@ -184,7 +185,7 @@ func (w *world) members(t *team) []*actor {
 
 // measureStreams finds out which slaves cannot follow an upstream that works:
 // servers decide that by their WAL, and not always in words; some end. One that
-// is paused may have to go on before it can. Those of the fleet always can.
+// is paused may have to go on before it can. See matchSystems for the fleet.
 func (w *world) measureStreams(ctx context.Context) error {
 	w.mark++
 	written := map[*actor]bool{}
@@ -228,6 +229,16 @@ func (w *world) measureStreams(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// matchSystems finds out which slaves of the fleet cannot follow their upstream,
+// since it has become a copy of another system.
+func (w *world) matchSystems() {
+	for _, a := range w.servers {
+		if a.fake {
+			a.stuck = a.upstream != nil && a.upstream.system != a.system
+		}
+	}
 }
 
 // slow is how long a server that works may take to answer a new session on a

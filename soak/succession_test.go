@@ -194,6 +194,7 @@ func (h *havoc) rebuild() *step {
 	return &step{"rebuild " + n.Name() + " as a slave of " + m.Name(), teams, func(ctx context.Context) error {
 		err := n.rebuild(ctx, m.server)
 		n.master, n.upstream, n.stuck, n.broken, n.split = false, m, false, false, false
+		n.system = m.system
 		return err
 	}}
 }

@@ -185,6 +185,24 @@ func TestAway(t *testing.T) {
 	}
 }
 
+// TestStranger shows that a slave cannot follow what became a copy of another
+// system.
+func TestStranger(t *testing.T) {
+	l := newLab(t, fleet.Options{Nodes: 4, Slaves: 1})
+	l.await(2, "answering", answered)
+	l.do("follow 0.0 1.0")
+	if o := l.beat(2, 0, 5_000_000); o.Verdict != cluster.Confirmed {
+		t.Fatalf("beat: %+v", o)
+	}
+	l.await(0, "replicating", stamped(5_000_000))
+	s := l.await(1, "answering", answered)
+	if stamped(5_000_000)(s) || s.Facts.Receiver.Upstream != "" {
+		t.Errorf("it follows another system: %+v", s)
+	}
+	l.do("follow 0.1 0.0")
+	l.await(1, "replicating", stamped(5_000_000))
+}
+
 func TestSeal(t *testing.T) {
 	l := newLab(t, fleet.Options{Nodes: 1})
 	l.await(0, "answering", answered)

@@ -62,9 +62,13 @@ func newNode(i int, address netip.AddrPort) *node {
 // replay.
 func (n *node) works() bool { return n.fault.hung.IsZero() && !n.fault.down }
 
-// follow makes n a slave of up, with all that up has.
+// follow makes n a slave of up, with all that up has. What n had is no more, for
+// its own slaves either, which cannot follow it if it was of another system.
 func (n *node) follow(up *node) {
 	n.leave()
+	for _, s := range n.followers {
+		s.backlog = nil
+	}
 	up.followers = append(up.followers, n)
 	n.upstream, n.system, n.timeline, n.beats, n.row = up, up.system, up.timeline, up.beats, up.row
 }
@@ -102,8 +106,10 @@ func (n *node) show(r row) {
 
 func (n *node) handOn(r row, now time.Time) {
 	for _, s := range n.followers {
-		s.backlog = append(s.backlog, r)
-		s.receive(now)
+		if s.system == n.system {
+			s.backlog = append(s.backlog, r)
+			s.receive(now)
+		}
 	}
 }
 

@@ -79,7 +79,7 @@ func (n *node) facts(now time.Time) [][]byte {
 	received := lsn(n.beats + len(n.pending))
 	values := texts("t", "", received, lsn(n.beats), "f", "", "", "", "", "", "", "", "")
 	up := n.upstream
-	if up.fault.down {
+	if up.fault.down || up.system != n.system {
 		return values
 	}
 	heard := now
