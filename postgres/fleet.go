@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"plusmoin/cluster"
+	"plusmoin/internal/awake"
 )
 
 // Fleet is the nodes and the connections kept to them. Its methods are for one
@@ -85,7 +86,7 @@ func (f *Fleet) Look(ctx context.Context, nodes []cluster.Node, urgent func(clus
 		s.ask(urgent == nil || urgent(n))
 	}
 	seen := make(map[cluster.Node]cluster.Sighting, len(f.ships))
-	within, cancel := awake(ctx, f.settings.QueryTimeout)
+	within, cancel := awake.WithTimeout(ctx, f.settings.QueryTimeout)
 	defer cancel()
 	var waited, failing []*ship
 	for _, s := range f.ships {
@@ -112,7 +113,7 @@ func (f *Fleet) Look(ctx context.Context, nodes []cluster.Node, urgent func(clus
 // moment. It returns those that have answered, but to an earlier look, asked
 // again: they are well and will answer at once.
 func glance(ctx context.Context, ships []*ship, began time.Time, seen map[cluster.Node]cluster.Sighting) (again []*ship) {
-	moment, end := awake(ctx, grace)
+	moment, end := awake.WithTimeout(ctx, grace)
 	defer end()
 	for _, s := range ships {
 		sighting := s.glance(moment, began)
@@ -140,7 +141,7 @@ const (
 // deadlines have passed by now, so what they still have to say comes at once and
 // is not to be taken for the answer to the next.
 func (f *Fleet) excuse(ctx context.Context, ships []*ship) {
-	moment, end := awake(ctx, grace)
+	moment, end := awake.WithTimeout(ctx, grace)
 	defer end()
 	for _, s := range ships {
 		if s.looking {
@@ -183,7 +184,7 @@ func (f *Fleet) leave(n cluster.Node) {
 // that Look was not told of, or whose connection is gone, refuses its beat.
 func (f *Fleet) Beat(ctx context.Context, beats []cluster.Beat) map[cluster.Node]cluster.BeatOutcome {
 	outcomes := make(map[cluster.Node]cluster.BeatOutcome, len(beats))
-	within, cancel := awake(ctx, f.settings.QueryTimeout)
+	within, cancel := awake.WithTimeout(ctx, f.settings.QueryTimeout)
 	defer cancel()
 	for _, b := range beats {
 		s := f.ships[b.Node]

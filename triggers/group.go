@@ -2,10 +2,13 @@ package triggers
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"strconv"
 	"syscall"
 	"time"
+
+	"plusmoin/internal/awake"
 )
 
 // group is a process group whose leader is a child of ours that has not been
@@ -33,21 +36,22 @@ func (g group) signal(s syscall.Signal) {
 	_ = syscall.Kill(-g.id, s)
 }
 
-// wait waits until no member lives, or for limit. Members other than the
+// wait waits until no member lives, or for limit, of which only time counts in
+// which this process ran. Members other than the
 // leader are not our children, so they have to be looked for.
 func (g group) wait(limit time.Duration) {
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
+	within, cancel := awake.WithTimeout(context.Background(), limit)
+	defer cancel()
 	select {
 	case <-g.ended:
-	case <-deadline.C:
+	case <-within.Done():
 		return
 	}
 	const slowest = 250 * time.Millisecond
 	for pause := 5 * time.Millisecond; g.lives(); pause = min(2*pause, slowest) {
 		select {
 		case <-time.After(pause):
-		case <-deadline.C:
+		case <-within.Done():
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package triggers
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"plusmoin/internal/awake"
 )
 
 // drain is how long, after the end of a command, its output is still read and
@@ -58,8 +61,8 @@ func (e ending) attrs() []slog.Attr {
 }
 
 // run runs the command until its process ends, whatever that leaves behind in
-// the background. At the timeout, or when stop is closed, it ends the whole
-// process group. It returns after the process was reaped.
+// the background. At the timeout, for which only time counts in which this
+// process ran, or when stop is closed, it ends the whole process group. It returns after the process was reaped.
 func (c command) run(stop <-chan struct{}) ending {
 	output := new(tail)
 	cmd := exec.Command(c.argv[0], c.argv[1:]...)
@@ -85,12 +88,12 @@ func (c command) run(stop <-chan struct{}) ending {
 }
 
 func (c command) await(ended, stop <-chan struct{}) cut {
-	timer := time.NewTimer(c.timeout)
-	defer timer.Stop()
+	within, cancel := awake.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
 	why := uncut
 	select {
 	case <-ended:
-	case <-timer.C:
+	case <-within.Done():
 		why = timedOut
 	case <-stop:
 		why = halted
