@@ -146,6 +146,7 @@ func (m *Monitor) rest(ctx context.Context, begin, due time.Time) (time.Time, er
 
 // next returns when the round after the one that began at begin is to begin.
 func (m *Monitor) next(begin, due time.Time) time.Time {
+	due = steady(begin, due)
 	if !m.state.Unsettled(m.moment(time.Now())) {
 		return due
 	}
@@ -216,6 +217,10 @@ func (m *Monitor) tell(events []cluster.Event) {
 func (m *Monitor) moment(t time.Time) cluster.Moment {
 	return cluster.Moment{Elapsed: t.Sub(m.started), Wall: t.Round(0)}
 }
+
+// steady returns due as a time of the monotonic clock, as it was to be at begin:
+// that of a schedule may be one of the wall clock, which can be set meanwhile.
+func steady(begin, due time.Time) time.Time { return begin.Add(due.Sub(begin)) }
 
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
