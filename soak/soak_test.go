@@ -87,7 +87,7 @@ func open(t *testing.T) *soak {
 	s.w.maxSync, s.w.recoverSync = 5*time.Second, 2*time.Second
 	s.w.heartbeat = s.heartbeat()
 	s.havoc = &havoc{w: s.w, random: s.random}
-	s.figures.log = s.plusmoin.file("plusmoin.log")
+	s.figures.log, s.figures.nodes = s.plusmoin.file("plusmoin.log"), len(s.w.servers)
 	s.reader = newReader(s.plusmoin.file("events.jsonl"))
 	s.pulse = startPulse(s.plusmoin.file("status.json"), s.plusmoin.clock)
 	t.Cleanup(s.pulse.stop)
