@@ -1,11 +1,6 @@
 package bench
 
 import (
-	"bufio"
-	"fmt"
-	"io"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -69,7 +64,7 @@ func BenchmarkTenThousand(b *testing.B) {
 	var nodes []cluster.Node
 	var masters []int
 	for i := range all {
-		nodes = append(nodes, cluster.Node{Host: fleet.Host(i), Port: f.port})
+		nodes = append(nodes, cluster.Node{Host: fleet.Host(i), Port: f.Port()})
 		if i%each == 0 {
 			masters = append(masters, i)
 		}
@@ -83,8 +78,8 @@ func BenchmarkTenThousand(b *testing.B) {
 	healthy := p.rounds(10)
 	memory, none := p.memory(), empty.memory()
 
-	f.do("hang 0-332")
-	f.do("hang 333.0")
+	_, err := f.Do("hang 0-332", "hang 333.0")
+	must(b, err)
 	for range 2 { // the first has to wait for those that no longer answer
 		p.next(time.Minute)
 	}
@@ -129,43 +124,11 @@ func (p *plusmoin) rounds(n int) samples {
 	return took
 }
 
-// fakeFleet is a fleet in a process of its own.
-type fakeFleet struct {
-	child
-	port  int
-	in    io.WriteCloser
-	lines *bufio.Scanner
-}
-
-func startFleet(b *testing.B, nodes, slaves int) *fakeFleet {
+// startFleet starts a fleet in a process of its own.
+func startFleet(b *testing.B, nodes, slaves int) *fleet.Process {
 	b.Helper()
-	cmd := exec.Command(build(b, "internal/fleet/cmd/fakefleet"),
-		"-nodes", fmt.Sprint(nodes), "-slaves", fmt.Sprint(slaves))
-	in, err := cmd.StdinPipe()
+	f, err := fleet.Launch(build(b, "internal/fleet/cmd/fakefleet"), nodes, slaves)
 	must(b, err)
-	out, err := cmd.StdoutPipe()
-	must(b, err)
-	f := &fakeFleet{child: launch(b, cmd), in: in, lines: bufio.NewScanner(out)}
-	if _, err := fmt.Sscanf(f.line(), "ready %d", &f.port); err != nil {
-		b.Fatal("the fake fleet does not start: ", err)
-	}
+	b.Cleanup(func() { must(b, f.Close()) })
 	return f
-}
-
-func (f *fakeFleet) line() string {
-	f.Helper()
-	if !f.lines.Scan() {
-		f.Fatal("the fake fleet has ended")
-	}
-	return f.lines.Text()
-}
-
-// do gives the fleet a command.
-func (f *fakeFleet) do(command string) {
-	f.Helper()
-	_, err := io.WriteString(f.in, command+"\n")
-	must(f.B, err)
-	if answer := f.line(); !strings.HasPrefix(answer, "ok ") {
-		f.Fatalf("%s: %s", command, answer)
-	}
 }

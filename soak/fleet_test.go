@@ -3,16 +3,12 @@
 package soak
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"plusmoin/internal/fleet"
 )
@@ -23,12 +19,9 @@ const (
 	fakeSlaves   = 2
 )
 
-// fakeFleet is the fleet in a process of its own, which takes commands.
+// fakeFleet is the fleet in a process of its own.
 type fakeFleet struct {
-	cmd    *exec.Cmd
-	port   int
-	in     io.WriteCloser
-	lines  *bufio.Scanner
+	*fleet.Process
 	random *rand.Rand
 }
 
@@ -38,58 +31,9 @@ func startFleet(dir string, random *rand.Rand) (*fakeFleet, error) {
 	if err := goBuild(path, "plusmoin/internal/fleet/cmd/fakefleet"); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(path, "-nodes", fmt.Sprint(fakeClusters*(fakeSlaves+1)), "-slaves", fmt.Sprint(fakeSlaves))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	f := &fakeFleet{cmd: cmd, in: in, lines: bufio.NewScanner(out), random: random}
-	line, err := f.line()
-	if err == nil {
-		_, err = fmt.Sscanf(line, "ready %d", &f.port)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the fake fleet: %w", err), f.stop())
-	}
-	return f, nil
+	p, err := fleet.Launch(path, fakeClusters*(fakeSlaves+1), fakeSlaves)
+	return &fakeFleet{p, random}, err
 }
-
-func (f *fakeFleet) line() (string, error) {
-	if !f.lines.Scan() {
-		return "", errors.Join(errors.New("the fake fleet has ended"), f.lines.Err())
-	}
-	return f.lines.Text(), nil
-}
-
-// do gives commands and returns the answer to the last.
-func (f *fakeFleet) do(commands ...string) (string, error) {
-	answer := ""
-	for _, c := range commands {
-		if _, err := io.WriteString(f.in, c+"\n"); err != nil {
-			return "", err
-		}
-		line, err := f.line()
-		if err != nil {
-			return "", err
-		}
-		var ok bool
-		if answer, ok = strings.CutPrefix(line, "ok "); !ok {
-			return "", fmt.Errorf("fake fleet: %s: %s", c, line)
-		}
-	}
-	return answer, nil
-}
-
-// stop ends the process, which ends with its input.
-func (f *fakeFleet) stop() error { return errors.Join(f.in.Close(), f.cmd.Wait()) }
 
 // cluster returns the nodes of a cluster, its master first.
 func (f *fakeFleet) cluster(c int) []server {
@@ -113,7 +57,7 @@ const never = "10000h"
 
 func (f *fake) Name() string  { return "f" + f.at }
 func (f *fake) Host() string  { return fleet.Host(f.index) }
-func (f *fake) Port() int     { return f.fleet.port }
+func (f *fake) Port() int     { return f.fleet.Port() }
 func (f *fake) Running() bool { return !f.ended }
 func (f *fake) Log() string   { return "" }
 
@@ -122,7 +66,7 @@ func (f *fake) do(commands ...string) error {
 	for i, c := range commands {
 		commands[i] = strings.Replace(c, "%s", f.at, 1)
 	}
-	_, err := f.fleet.do(commands...)
+	_, err := f.fleet.Do(commands...)
 	return err
 }
 
@@ -178,7 +122,7 @@ func (f *fake) unbar(context.Context) error { return f.do("thaw %s") }
 func (f *fake) received(context.Context) (string, error) { return "", nil }
 
 func (f *fake) heartbeat(context.Context) (record, error) {
-	text, err := f.fleet.do("show " + f.at)
+	text, err := f.fleet.Do("show " + f.at)
 	if err != nil {
 		return record{}, err
 	}

@@ -77,7 +77,7 @@ func open(t *testing.T) *soak {
 	must(t, err)
 	fleet, err := startFleet(s.dir, s.random)
 	must(t, err)
-	t.Cleanup(func() { must(t, fleet.stop()) })
+	t.Cleanup(func() { must(t, fleet.Close()) })
 	lab, err := pglab.Open(t.Context(), pglab.Options{Each: []pglab.Setting{pglab.Conf("wal_keep_size", "256MB")}})
 	must(t, err)
 	t.Cleanup(func() { must(t, lab.Close()) })
