@@ -28,8 +28,8 @@ func (s *session) beat(row cluster.Row, t *table, deadline time.Time) cluster.Be
 	if !t.fine {
 		update, parameters = &s.coarseBeat, parameters[:3]
 	}
-	var q request
-	update.ask(&q, parameters...)
+	q := newRequest()
+	update.ask(q, parameters...)
 	replies, err := s.exchange(q, update)
 	if err != nil {
 		return s.unconfirmed(err)
@@ -45,7 +45,7 @@ func settle(r reply) cluster.BeatOutcome {
 	if r.err != nil {
 		return refused(r.err)
 	}
-	if n := r.tag.RowsAffected(); n != 1 {
+	if r.affected != 1 {
 		return refused(wrong{cluster.ReasonMisconfigured, "table heartbeat must hold exactly one row that can be updated"})
 	}
 	return cluster.BeatOutcome{Verdict: cluster.Confirmed}

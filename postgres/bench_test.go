@@ -72,11 +72,7 @@ func lookBare(b *testing.B, all []*session) {
 	for _, s := range all {
 		pending.Go(func() {
 			s.raw.SetDeadline(time.Now().Add(time.Second))
-			var q request
-			for _, statement := range []*statement{&s.role, &s.row, &s.facts} {
-				statement.ask(&q)
-			}
-			if _, err := s.exchange(q, &s.role, &s.row, &s.facts); err != nil {
+			if _, err := s.ask(&s.role, &s.row, &s.facts); err != nil {
 				b.Error(err)
 			}
 		})

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,11 +16,10 @@ import (
 // thousand dead hosts keep nobody waiting.
 type pool struct {
 	urgent, patient slots
-	readers         *sync.Pool
 }
 
 func newPool() pool {
-	return pool{urgent: make(slots, connectsAtOnce), patient: make(slots, connectsAtOnce/2), readers: newReaders()}
+	return pool{urgent: make(slots, connectsAtOnce), patient: make(slots, connectsAtOnce/2)}
 }
 
 // attempt is one connect under way.
@@ -60,7 +58,7 @@ func (l *link) connect(urgent bool) {
 	l.attempt = a
 	settings := l.settings
 	go func() {
-		s, err := a.make(ctx, l.ctx, settings, l.node, l.pool)
+		s, err := a.make(ctx, l.ctx, *settings, l.node, l.pool)
 		a.done <- connected{s, err}
 		l.bell.ring()
 	}()
@@ -77,7 +75,7 @@ func (a *attempt) make(ctx, life context.Context, s Settings, n cluster.Node, p 
 	}
 	defer release()
 	a.begun.Store(true)
-	return establish(ctx, life, s, n, p.readers)
+	return establish(ctx, life, s, n)
 }
 
 // hurry lets a look that waits for a connect wait no longer than it must.
@@ -127,7 +125,7 @@ func (l *link) arrived(c connected) {
 	}
 	switch {
 	case l.wanted && c.err != nil:
-		l.tell(&sight{l.unconnected(c.err), time.Now()})
+		l.tell(&sight{Sighting: l.unconnected(c.err), began: time.Now()})
 	case l.wanted:
 		l.retried = true
 		l.ask()

@@ -8,7 +8,11 @@ import (
 // The SQL of the package, and all that depends on the version of a server.
 
 const (
-	rowSQL = `SELECT to_jsonb(h) FROM heartbeat h LIMIT 2`
+	// The row as JSON has a column tstamp_us or has none; as columns the server
+	// would refuse the statement, or go on with the columns that were there when
+	// it was prepared.
+	rowSQL = `SELECT r->>'cluster_id', r->>'master', r->>'tstamp', r->>'tstamp_us', r ? 'tstamp_us' ` +
+		`FROM (SELECT to_jsonb(h) AS r FROM heartbeat h LIMIT 2) AS few`
 
 	// The guard keeps a table of several rows as it is.
 	onlyRow = ` WHERE (SELECT count(*) FROM (SELECT FROM heartbeat LIMIT 2) AS few) = 1`

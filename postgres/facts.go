@@ -9,20 +9,17 @@ import (
 
 // decodeFacts reads a row of factsSQL into the facts that change. walTLI is the
 // timeline the receiver is on, 0 if that is not to be seen.
-func decodeFacts(row [][]byte) (facts cluster.Facts, walTLI uint32) {
-	slave := field(row, 0) == "t"
-	facts = cluster.Facts{
-		Timeline:     timelineOf(field(row, 1)),
-		LSN:          decodeLSN(field(row, 2)),
-		ReplayLSN:    decodeLSN(field(row, 3)),
-		ReplayPaused: decodeFlag(field(row, 4)),
-		SyncBlocked:  decodeFlag(field(row, 5)),
-	}
-	if !slave {
-		return facts, 0
+func decodeFacts(row [][]byte, facts *cluster.Facts) (walTLI uint32) {
+	facts.Timeline = timelineOf(field(row, 1))
+	facts.LSN = decodeLSN(field(row, 2))
+	facts.ReplayLSN = decodeLSN(field(row, 3))
+	facts.ReplayPaused = decodeFlag(field(row, 4))
+	facts.SyncBlocked = decodeFlag(field(row, 5))
+	if slave := field(row, 0) == "t"; !slave {
+		return 0
 	}
 	facts.Receiver = decodeReceiver(row[6:])
-	return facts, uint32(integer(row, 8))
+	return uint32(integer(row, 8))
 }
 
 // decodeReceiver reads what begins with the pid. The role may see that and

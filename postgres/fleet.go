@@ -15,7 +15,7 @@ import (
 // goroutine, but for Dropped, whose channel anyone may wait on.
 type Fleet struct {
 	log      *slog.Logger
-	settings Settings
+	settings *Settings // never written to: all links share them
 	pool     pool
 	dropped  chan struct{}
 	ships    map[cluster.Node]*ship
@@ -30,7 +30,7 @@ func Open(s Settings, log *slog.Logger) (*Fleet, error) {
 		return nil, fmt.Errorf("database settings: %w", err)
 	}
 	return &Fleet{
-		log: log, settings: s, pool: newPool(),
+		log: log, settings: &s, pool: newPool(),
 		dropped: make(chan struct{}, 1), ships: map[cluster.Node]*ship{},
 	}, nil
 }
@@ -41,12 +41,12 @@ func (f *Fleet) Reconfigure(s Settings) error {
 	if err := s.check(); err != nil {
 		return fmt.Errorf("database settings: %w", err)
 	}
-	if s == f.settings {
+	if s == *f.settings {
 		return nil
 	}
-	f.settings = s
+	f.settings = &s
 	for _, ship := range f.ships {
-		ship.settle(s)
+		ship.settle(&s)
 	}
 	return nil
 }
@@ -113,6 +113,9 @@ func (f *Fleet) Look(ctx context.Context, nodes []cluster.Node, urgent func(clus
 // moment. It returns those that have answered, but to an earlier look, asked
 // again: they are well and will answer at once.
 func glance(ctx context.Context, ships []*ship, began time.Time, seen map[cluster.Node]cluster.Sighting) (again []*ship) {
+	if len(ships) == 0 {
+		return nil
+	}
 	moment, end := awake.WithTimeout(ctx, grace)
 	defer end()
 	for _, s := range ships {

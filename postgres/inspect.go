@@ -152,11 +152,7 @@ func (in *inspector) exchange(statements ...*statement) ([]reply, error) {
 	if err := s.begin(time.Now().Add(inspectPatience + time.Second)); err != nil {
 		return nil, err
 	}
-	var q request
-	for _, statement := range statements {
-		statement.ask(&q)
-	}
-	replies, err := s.exchange(q, statements...)
+	replies, err := s.ask(statements...)
 	if err != nil {
 		return nil, err
 	}
@@ -185,8 +181,8 @@ func (in *inspector) look(facts bool) error {
 		in.Rows = append(in.Rows, *row)
 	}
 	if facts && len(replies[2].rows) == 1 {
-		found, _ := decodeFacts(replies[2].rows[0])
-		in.Facts = withIdentity(found, s.identity)
+		in.Facts = s.identity
+		decodeFacts(replies[2].rows[0], &in.Facts)
 	}
 	return nil
 }

@@ -31,9 +31,9 @@ type link struct {
 	asking   atomic.Bool              // an exchange is under way, rather than a connect
 	well     atomic.Bool              // the node has answered since it failed, though no look asked
 
-	settings Settings
-	session  *session // nil without a connection
-	attempt  *attempt // nil unless a connect is under way
+	settings *Settings // never written to
+	session  *session  // nil without a connection
+	attempt  *attempt  // nil unless a connect is under way
 	renewal  time.Time
 	warning  fault // why the session could not be renewed
 
@@ -48,12 +48,6 @@ type link struct {
 	factsFrom time.Time // before then, facts are left out: they were slow
 }
 
-// sight is a sighting with the time at which its exchange began.
-type sight struct {
-	cluster.Sighting
-	began time.Time
-}
-
 const (
 	// Facts that were slow are not asked for again before this time is over.
 	factsPause = time.Minute
@@ -62,7 +56,7 @@ const (
 	requestsAtOnce = 6
 )
 
-func newLink(ctx context.Context, n cluster.Node, s Settings, p pool, dropped chan<- struct{}, log *slog.Logger) *link {
+func newLink(ctx context.Context, n cluster.Node, s *Settings, p pool, dropped chan<- struct{}, log *slog.Logger) *link {
 	return &link{
 		node: n, log: log, pool: p, ctx: ctx,
 		requests: make(chan func(), requestsAtOnce),
@@ -78,8 +72,8 @@ func (l *link) post(do func()) {
 }
 
 // settle lets the goroutine adopt settings.
-func (l *link) settle(s Settings) {
-	if l.settled.Swap(&s) == nil {
+func (l *link) settle(s *Settings) {
+	if l.settled.Swap(s) == nil {
 		l.post(l.adopt)
 	}
 }
@@ -205,7 +199,7 @@ func (l *link) ask() {
 	began := time.Now()
 	l.asking.Store(true)
 	defer l.asking.Store(false)
-	v, err := l.session.look(began.Add(l.settings.patience()), !began.Before(l.factsFrom))
+	seen, err := l.session.look(began.Add(l.settings.patience()), !began.Before(l.factsFrom))
 	switch {
 	case lost(err) && !l.retried:
 		l.log.Debug("kept connection is dead", "node", l.node.String(), "error", classify(err).text)
@@ -216,15 +210,16 @@ func (l *link) ask() {
 	case late(err):
 		l.drop()
 		l.setBack()
-		v.sighting = silent(l.settings.QueryTimeout)
+		seen = &sight{Sighting: silent(l.settings.QueryTimeout)}
 	case err != nil:
 		l.drop()
 		l.setBack()
-		v.sighting = failed(err)
+		seen = &sight{Sighting: failed(err)}
 	default:
-		l.remember(&v)
+		l.remember(seen)
 	}
-	l.tell(&sight{v.sighting, began})
+	seen.began = began
+	l.tell(seen)
 	if late(err) {
 		l.connect(true) // by the next look it may be well again
 	}
@@ -233,41 +228,40 @@ func (l *link) ask() {
 // prove makes the exchange of a look that nobody asked for, on a connection made
 // after the node had failed: if it answers, the next look waits for it.
 func (l *link) prove() {
-	v, err := l.session.look(time.Now().Add(l.settings.patience()), true)
+	seen, err := l.session.look(time.Now().Add(l.settings.patience()), true)
 	if err != nil {
 		l.drop()
 		l.setBack()
 		return
 	}
-	l.remember(&v)
-	l.well.Store(v.sighting.Outcome == cluster.Answered)
+	l.remember(seen)
+	l.well.Store(seen.Outcome == cluster.Answered)
 }
 
 func silent(within time.Duration) cluster.Sighting {
 	return cluster.Sighting{Outcome: cluster.Failed, Reason: cluster.ReasonTimeout, Error: "no answer within " + within.String()}
 }
 
-// remember keeps of a view what later looks and beats need, and completes it
+// remember keeps of a look what later looks and beats need, and completes it
 // with what earlier ones gave.
-func (l *link) remember(v *view) {
+func (l *link) remember(seen *sight) {
 	l.setbacks = 0
-	if v.slowFacts {
+	if seen.slowFacts {
 		l.factsFrom = time.Now().Add(factsPause)
 		l.log.Info("facts are slow and left out for a while", "node", l.node.String())
 	}
-	seen := &v.sighting
 	if seen.Outcome != cluster.Answered {
 		return
 	}
 	seen.Reason, seen.Error = l.warning.reason, l.warning.text
-	l.table = v.table
+	l.table = seen.table
 	facts := &seen.Facts
 	if facts.SystemID != l.systemID {
 		l.systemID, l.timeline = facts.SystemID, 0
 	}
 	// A receiver that is gone takes its timeline with it.
-	if v.walTLI != 0 {
-		l.timeline = v.walTLI
+	if seen.walTLI != 0 {
+		l.timeline = seen.walTLI
 	}
 	if facts.Timeline == 0 && seen.Slave {
 		facts.Timeline = l.timeline
@@ -299,7 +293,7 @@ func (l *link) beat(row cluster.Row) {
 // adopt takes new settings into use. The role is asked for by the new
 // statement from now on, whenever the connection comes to be renewed.
 func (l *link) adopt() {
-	s := *l.settled.Swap(nil)
+	s := l.settled.Swap(nil)
 	l.abandon()
 	if l.session != nil && s.IsSlaveStatement != l.settings.IsSlaveStatement {
 		l.session.setRole(s.IsSlaveStatement)

@@ -14,9 +14,10 @@ type table struct {
 	fine    bool // has the column tstamp_us
 }
 
-// view is what one look on a session gave.
-type view struct {
-	sighting  cluster.Sighting
+// sight is what one look on a session gave.
+type sight struct {
+	cluster.Sighting
+	began     time.Time // when it was asked for
 	table     table
 	walTLI    uint32 // of the WAL receiver, 0 if not seen
 	slowFacts bool
@@ -25,53 +26,47 @@ type view struct {
 // look asks for role, row and, if wanted, facts in one round trip. An error
 // means that the connection is of no more use and the node gave no answer;
 // with slow facts it is of no more use either, but the node answered.
-func (s *session) look(deadline time.Time, facts bool) (view, error) {
+func (s *session) look(deadline time.Time, facts bool) (*sight, error) {
 	began := time.Now()
 	if err := s.begin(deadline); err != nil {
-		return view{}, err
+		return nil, err
 	}
 	asked := []*statement{&s.role, &s.row, &s.facts}
 	if !facts {
 		asked = asked[:2]
 	}
-	var q request
-	for _, statement := range asked {
-		statement.ask(&q)
-	}
-	replies, err := s.exchange(q, asked...)
+	replies, err := s.ask(asked...)
 	if len(replies) < 2 || err != nil && !late(err) {
-		return view{}, err
+		return nil, err
 	}
 	if replies[0].unusable() || replies[1].unusable() {
-		return view{}, errUnusable
+		return nil, errUnusable
 	}
-	v := s.judge(replies)
-	v.slowFacts = v.slowFacts || err != nil
-	v.sighting.Latency = time.Since(began)
+	seen := s.judge(replies)
+	seen.slowFacts = seen.slowFacts || err != nil
+	seen.Latency = time.Since(began)
 	if err == nil {
 		_ = s.end() // whoever uses the session next finds out
 	}
-	return v, nil
+	return seen, nil
 }
 
-// judge makes a view of the answers: role, row and, if they are there, facts.
-func (s *session) judge(replies []reply) view {
+// judge says what the answers mean: role, row and, if they are there, facts.
+func (s *session) judge(replies []reply) *sight {
 	slave, row, table, err := decodeLook(replies[0], replies[1])
 	if err != nil {
-		return view{sighting: failed(err)}
+		return &sight{Sighting: failed(err)}
 	}
-	v := view{table: table}
-	facts := s.identity
+	seen := &sight{table: table}
+	seen.Outcome, seen.Slave, seen.Row, seen.Facts = cluster.Answered, slave, row, s.identity
 	if len(replies) > 2 {
 		r := replies[2]
-		v.slowFacts = r.err != nil && (r.err.Code == "57014" || r.err.Code == "55P03")
+		seen.slowFacts = r.err != nil && (r.err.Code == "57014" || r.err.Code == "55P03")
 		if len(r.rows) == 1 {
-			facts, v.walTLI = decodeFacts(r.rows[0])
-			facts = withIdentity(facts, s.identity)
+			seen.walTLI = decodeFacts(r.rows[0], &seen.Facts)
 		}
 	}
-	v.sighting = cluster.Sighting{Outcome: cluster.Answered, Slave: slave, Row: row, Facts: facts}
-	return v
+	return seen
 }
 
 func decodeLook(role, row reply) (slave bool, found *cluster.Row, t table, err error) {
@@ -97,17 +92,11 @@ func findRow(r reply) (*cluster.Row, table, error) {
 	case len(r.rows) > 1:
 		return nil, table{}, wrong{cluster.ReasonMisconfigured, "table heartbeat must hold one row and holds more"}
 	}
-	row, fine, err := decodeRow(r.rows[0][0])
+	row, fine, err := decodeRow(r.rows[0])
 	if err != nil {
 		return nil, table{}, err
 	}
 	return &row, table{fine: fine}, nil
-}
-
-func withIdentity(facts, identity cluster.Facts) cluster.Facts {
-	facts.SystemID, facts.ServerVersion, facts.Started = identity.SystemID, identity.ServerVersion, identity.Started
-	facts.ServerAddr, facts.ServerPort = identity.ServerAddr, identity.ServerPort
-	return facts
 }
 
 func failed(err error) cluster.Sighting {

@@ -1,50 +1,52 @@
 package postgres
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strconv"
 
 	"plusmoin/cluster"
 )
 
-// decodeRow reads the row of the heartbeat table as to_jsonb gives it, with or
-// without the column tstamp_us. fine tells whether there is such a column.
-func decodeRow(text []byte) (row cluster.Row, fine bool, err error) {
-	var columns map[string]json.RawMessage
-	if err := json.Unmarshal(text, &columns); err != nil || columns == nil {
-		return cluster.Row{}, false, badRow("it is no row")
-	}
-	id, err := number(columns, "cluster_id")
+// The columns of rowSQL.
+const (
+	rowID = iota
+	rowMaster
+	rowSeconds
+	rowMicros
+	rowFine // tells whether the table has the column tstamp_us
+)
+
+// decodeRow reads what rowSQL gives of the row of the heartbeat table. fine
+// tells whether the table has the column tstamp_us.
+func decodeRow(columns [][]byte) (row cluster.Row, fine bool, err error) {
+	id, err := number(columns, rowID, "cluster_id")
 	if err != nil {
 		return cluster.Row{}, false, err
 	}
-	seconds, err := number(columns, "tstamp")
+	seconds, err := number(columns, rowSeconds, "tstamp")
 	if err != nil {
 		return cluster.Row{}, false, err
 	}
-	var master *string
-	if err := json.Unmarshal(columns["master"], &master); err != nil || master == nil {
+	if null(columns, rowMaster) {
 		return cluster.Row{}, false, badRow("column master must hold a text that is not null")
 	}
-	micros, fine := columns["tstamp_us"]
-	row = cluster.Row{Cluster: validID(id), Master: cluster.CanonicalName(*master), Coarse: true}
-	var us int64
-	if fine && !bytes.Equal(micros, []byte("null")) {
-		if us, err = number(columns, "tstamp_us"); err != nil {
+	coarse, us := null(columns, rowMicros), int64(0)
+	if !coarse {
+		if us, err = number(columns, rowMicros, "tstamp_us"); err != nil {
 			return cluster.Row{}, false, err
 		}
-		us = min(max(us, 0), 999_999)
-		row.Coarse = false
 	}
-	row.Stamp = cluster.StampOf(seconds, int(us))
-	return row, fine, nil
+	return cluster.Row{
+		Cluster: validID(id),
+		Master:  cluster.CanonicalName(field(columns, rowMaster)),
+		Stamp:   cluster.StampOf(seconds, int(min(max(us, 0), 999_999))),
+		Coarse:  coarse,
+	}, field(columns, rowFine) == "t", nil
 }
 
 // number returns a column that must hold an integer.
-func number(columns map[string]json.RawMessage, name string) (int64, error) {
-	n, err := strconv.ParseInt(string(columns[name]), 10, 64)
+func number(columns [][]byte, i int, name string) (int64, error) {
+	n, err := strconv.ParseInt(field(columns, i), 10, 64)
 	if err != nil {
 		return 0, badRow(fmt.Sprintf("column %s must hold an integer that is not null", name))
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -39,12 +38,12 @@ func connect(ctx, life context.Context, s Settings, n cluster.Node, free slots) 
 		return nil, err
 	}
 	defer release()
-	return establish(ctx, life, s, n, newReaders())
+	return establish(ctx, life, s, n)
 }
 
 // establish makes a session that lives no longer than life, within
 // ConnectTimeout; ctx ends it before.
-func establish(ctx, life context.Context, s Settings, n cluster.Node, readers *sync.Pool) (*session, error) {
+func establish(ctx, life context.Context, s Settings, n cluster.Node) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.ConnectTimeout)
 	defer cancel()
 	config, err := s.config(n)
@@ -57,7 +56,7 @@ func establish(ctx, life context.Context, s Settings, n cluster.Node, readers *s
 	if err != nil {
 		return nil, err
 	}
-	wire, err := takeOver(ctx, conn, readers)
+	wire, err := takeOver(ctx, conn)
 	if err != nil {
 		d.raw.Close()
 		return nil, err
@@ -126,10 +125,7 @@ func (s *session) introduce(deadline time.Time) error {
 		}
 	}
 	system, server := statement{sql: systemSQL}, statement{sql: serverSQL}
-	var q request
-	system.ask(&q)
-	server.ask(&q)
-	replies, err := s.exchange(q, &system, &server)
+	replies, err := s.ask(&system, &server)
 	if err != nil {
 		return err
 	}
@@ -145,10 +141,19 @@ func (s *session) introduce(deadline time.Time) error {
 	return s.end()
 }
 
+// ask sends statements without parameters in one request, see exchange.
+func (s *session) ask(statements ...*statement) ([]reply, error) {
+	q := newRequest()
+	for _, statement := range statements {
+		statement.ask(q)
+	}
+	return s.exchange(q, statements...)
+}
+
 // exchange sends a request and reads the answers to its statements. With an
 // error there may be fewer answers than statements, and the connection is of no
 // more use.
-func (s *session) exchange(q request, statements ...*statement) ([]reply, error) {
+func (s *session) exchange(q *request, statements ...*statement) ([]reply, error) {
 	if err := s.conn.send(q); err != nil {
 		return nil, err
 	}
@@ -161,15 +166,14 @@ func (s *session) exchange(q request, statements ...*statement) ([]reply, error)
 		}
 		replies = append(replies, r)
 	}
-	s.conn.rest()
 	return replies, nil
 }
 
 // run runs statements without parameters, as one transaction, and returns the
 // rows of the last that gave some.
 func (s *session) run(sql string) ([][][]byte, error) {
-	var q request
-	q.add(&pgproto3.Query{String: sql})
+	q := newRequest()
+	q.add((&pgproto3.Query{String: sql}).Encode(q.bytes))
 	replies, err := s.exchange(q, &statement{})
 	if err != nil {
 		return nil, err

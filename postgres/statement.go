@@ -17,9 +17,9 @@ type statement struct {
 
 // reply is what a server answered to one statement.
 type reply struct {
-	rows [][][]byte // the first two; a null is nil
-	tag  pgconn.CommandTag
-	err  *pgconn.PgError // what the server had against the statement
+	rows     [][][]byte      // the first two; a null is nil
+	affected int64           // how many rows it changed
+	err      *pgconn.PgError // what the server had against the statement
 }
 
 // rowsKept is enough to know that there are too many.
@@ -36,11 +36,11 @@ func (s *statement) ask(q *request, parameters ...string) {
 		values = append(values, []byte(v))
 	}
 	if !s.prepared {
-		q.add(&pgproto3.Parse{Name: s.name, Query: s.sql})
+		q.add((&pgproto3.Parse{Name: s.name, Query: s.sql}).Encode(q.bytes))
 	}
-	q.add(&pgproto3.Bind{PreparedStatement: s.name, Parameters: values})
-	q.add(&pgproto3.Execute{})
-	q.add(&pgproto3.Sync{})
+	q.add((&pgproto3.Bind{PreparedStatement: s.name, Parameters: values}).Encode(q.bytes))
+	q.add((&pgproto3.Execute{}).Encode(q.bytes))
+	q.add((&pgproto3.Sync{}).Encode(q.bytes))
 }
 
 // receive reads the answer up to its sync: only then is the statement
@@ -60,12 +60,13 @@ func (s *statement) receive(w *wire) (reply, error) {
 		case *pgproto3.DataRow:
 			r.keep(message.Values)
 		case *pgproto3.CommandComplete:
-			r.tag = pgconn.NewCommandTag(string(message.CommandTag))
+			r.affected = pgconn.NewCommandTag(string(message.CommandTag)).RowsAffected()
 		case *pgproto3.ErrorResponse:
 			if r.err == nil {
 				r.err = pgconn.ErrorResponseToPgError(message)
 			}
 		case *pgproto3.ReadyForQuery:
+			w.rest()
 			return r, nil
 		case *pgproto3.CopyInResponse, *pgproto3.CopyOutResponse, *pgproto3.CopyBothResponse:
 			return r, errCopy
@@ -78,10 +79,15 @@ func (r *reply) keep(values [][]byte) {
 	if len(r.rows) == rowsKept {
 		return
 	}
-	row := make([][]byte, len(values))
+	size := 0
+	for _, v := range values {
+		size += len(v)
+	}
+	row, text := make([][]byte, len(values)), make([]byte, 0, size)
 	for i, v := range values {
 		if v != nil {
-			row[i] = append([]byte{}, v...)
+			text = append(text, v...)
+			row[i] = text[len(text)-len(v):]
 		}
 	}
 	r.rows = append(r.rows, row)
@@ -92,6 +98,9 @@ func (r *reply) keep(values [][]byte) {
 func (r reply) unusable() bool {
 	return r.err != nil && (r.err.Code == "26000" || r.err.Code == "0A000" && r.err.Routine == "RevalidateCachedQuery")
 }
+
+// null tells whether a column is null or is not there.
+func null(row [][]byte, i int) bool { return i >= len(row) || row[i] == nil }
 
 // field returns the text of a column, "" if it is null or is not there.
 func field(row [][]byte, i int) string {

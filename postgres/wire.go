@@ -15,14 +15,13 @@ import (
 
 // wire speaks the protocol over a connection that the library has made. It does
 // what little a look and a beat need, and it does it with next to no memory
-// while nothing is being read: what decodes messages is borrowed when the first
-// bytes of an answer are there and given back after the last. A thousand idle
-// connections would otherwise hold a thousand buffers.
+// while it waits: what decodes messages is borrowed when the first bytes of an
+// answer are there and given back after the last of those that have come. A
+// thousand connections would otherwise hold a thousand buffers.
 type wire struct {
 	conn    net.Conn // with TLS if there is any
-	readers *sync.Pool
-	reader  *reader // borrowed; nil while nothing is read in part
-	first   [16]byte
+	reader  *reader  // borrowed; nil while nothing is read in part
+	first   [48]byte // has room for the answer to the shortest statement
 	version string
 	pid     uint32
 	timed   bool // an exchange is under way whose deadline may be overrun once
@@ -50,18 +49,15 @@ func (r *reader) Read(p []byte) (int, error) {
 	return r.conn.Read(p)
 }
 
-// newReaders returns a pool of readers, to be shared by many wires.
-func newReaders() *sync.Pool {
-	return &sync.Pool{New: func() any {
-		r := &reader{}
-		r.Frontend = pgproto3.NewFrontend(r, io.Discard)
-		r.SetMaxBodyLen(maxMessage)
-		return r
-	}}
-}
+var readers = sync.Pool{New: func() any {
+	r := &reader{}
+	r.Frontend = pgproto3.NewFrontend(r, io.Discard)
+	r.SetMaxBodyLen(maxMessage)
+	return r
+}}
 
 // takeOver makes a wire of a connection.
-func takeOver(ctx context.Context, conn *pgconn.PgConn, readers *sync.Pool) (*wire, error) {
+func takeOver(ctx context.Context, conn *pgconn.PgConn) (*wire, error) {
 	// Nothing may be left in the library's own buffers.
 	if err := conn.SyncConn(ctx); err != nil {
 		return nil, err
@@ -71,28 +67,36 @@ func takeOver(ctx context.Context, conn *pgconn.PgConn, readers *sync.Pool) (*wi
 		return nil, err
 	}
 	return &wire{
-		conn: hijacked.Conn, readers: readers,
+		conn:    hijacked.Conn,
 		version: hijacked.ParameterStatuses["server_version"], pid: hijacked.PID,
 	}, nil
 }
 
-// request is messages to be sent together.
+// request is messages to be sent together, and once: its memory is used again.
 type request struct {
 	bytes []byte
 	err   error
 }
 
-func (q *request) add(m pgproto3.FrontendMessage) {
+var requests = sync.Pool{New: func() any { return &request{} }}
+
+func newRequest() *request { return requests.Get().(*request) }
+
+// add takes the messages with one more, as its method Encode gives them.
+func (q *request) add(bytes []byte, err error) {
 	if q.err == nil {
-		q.bytes, q.err = m.Encode(q.bytes)
+		q.bytes, q.err = bytes, err
 	}
 }
 
-func (w *wire) send(q request) error {
+// send sends a request, which must not be used after that.
+func (w *wire) send(q *request) error {
 	err := q.err
 	if err == nil {
 		_, err = w.conn.Write(q.bytes)
 	}
+	q.bytes, q.err = q.bytes[:0], nil
+	requests.Put(q)
 	w.dead = w.dead || err != nil
 	return err
 }
@@ -117,7 +121,7 @@ func (w *wire) next() (pgproto3.BackendMessage, error) {
 		if n == 0 {
 			return nil, ended(err)
 		}
-		w.reader = w.readers.Get().(*reader)
+		w.reader = readers.Get().(*reader)
 		w.reader.head, w.reader.conn = w.first[:n], w.conn
 	}
 	message, err := w.reader.Receive()
@@ -145,7 +149,7 @@ func ended(err error) error {
 func (w *wire) rest() {
 	if r := w.reader; r != nil && r.ReadBufferLen() == 0 && len(r.head) == 0 {
 		r.conn, w.reader = nil, nil
-		w.readers.Put(r)
+		readers.Put(r)
 	}
 }
 
@@ -165,7 +169,7 @@ func (w *wire) listen() error {
 
 // goodbye tells the server that the session ends, without waiting for it.
 func (w *wire) goodbye() {
-	var q request
-	q.add(&pgproto3.Terminate{})
+	q := newRequest()
+	q.add((&pgproto3.Terminate{}).Encode(q.bytes))
 	_ = w.send(q) // it hears of the end anyway
 }

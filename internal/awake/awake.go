@@ -3,6 +3,7 @@ package awake
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -16,17 +17,18 @@ const steps = 10
 // tenth of d has passed, or two.
 func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	ticker := time.NewTicker(max(d/steps, 1)) // it drops the ticks that nobody waited for
-	go func() {
-		defer cancel()
-		defer ticker.Stop()
-		for range steps {
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
-			}
+	step, left := max(d/steps, 1), steps
+	var timer *time.Timer
+	timer = time.AfterFunc(math.MaxInt64, func() {
+		if left--; left == 0 || ctx.Err() != nil {
+			cancel()
+			return
 		}
-	}()
-	return ctx, cancel
+		timer.Reset(step) // only now: a step that was slept through counts once
+	})
+	timer.Reset(step)
+	return ctx, func() {
+		cancel()
+		timer.Stop()
+	}
 }
