@@ -1,7 +1,6 @@
 package status
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +15,6 @@ import (
 // after a crash of the machine nobody asks what a monitor knew before it.
 type place struct {
 	path, temp string
-	buffer     bytes.Buffer // reused: at thousands of nodes it has megabytes
 }
 
 func newPlace(path string) (*place, error) {
@@ -41,16 +39,7 @@ func newPlace(path string) (*place, error) {
 // write replaces the file by one that holds d. After an error the file is what
 // it was and there is no temporary file.
 func (p *place) write(d Document) (err error) {
-	p.buffer.Reset()
-	if err := d.encode(&p.buffer); err != nil {
-		return err
-	}
-	if err := os.Remove(p.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	// Whatever somebody may put there between the two, it is not followed.
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL | syscall.O_NOFOLLOW
-	f, err := os.OpenFile(p.temp, flags, 0o600)
+	f, err := p.create()
 	if err != nil {
 		return err
 	}
@@ -59,7 +48,7 @@ func (p *place) write(d Document) (err error) {
 			_ = os.Remove(p.temp)
 		}
 	}()
-	_, err = f.Write(p.buffer.Bytes())
+	err = d.encode(f) // in one piece
 	if err == nil {
 		err = f.Chmod(0o644) // which no umask narrows
 	}
@@ -70,4 +59,18 @@ func (p *place) write(d Document) (err error) {
 		return err
 	}
 	return os.Rename(p.temp, p.path)
+}
+
+// create makes the temporary file. What is there already was left by a killed
+// process, or is not followed.
+func (p *place) create() (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL | syscall.O_NOFOLLOW
+	f, err := os.OpenFile(p.temp, flags, 0o600)
+	if !errors.Is(err, fs.ErrExist) {
+		return f, err
+	}
+	if err := os.Remove(p.temp); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(p.temp, flags, 0o600)
 }

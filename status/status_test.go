@@ -146,5 +146,9 @@ func BenchmarkWrite10000Nodes(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.SetBytes(int64(p.buffer.Len()))
+	info, err := os.Stat(p.path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(info.Size())
 }
