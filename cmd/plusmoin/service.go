@@ -87,6 +87,7 @@ func (s *service) trouble() string {
 // run watches until the context ends, and reloads the configuration at every
 // hangup.
 func (s *service) run(ctx context.Context, hangups <-chan os.Signal) error {
+	useProcessors(len(s.cfg.Nodes))
 	ended := make(chan error, 1)
 	go func() { ended <- s.monitor.Run(ctx) }()
 	for {
@@ -163,6 +164,7 @@ func (s *service) adopt(cfg config.Config) error {
 		return err
 	}
 	s.pulse.schedule = cfg.Heartbeat
+	useProcessors(len(cfg.Nodes))
 	return nil
 }
 
