@@ -13,7 +13,7 @@ import (
 // No ring is lost, and none breaks an exchange:
 //
 //   - Whoever asks puts the request in the channel first and rings then. The
-//     waiter hangs the bell first, which sets the deadline, looks into the
+//     waiter hangs the bell first, which takes the deadline away, looks into the
 //     channel then, and waits last. If the ring comes before the bell is hung,
 //     the request was in the channel by then and the look into it finds it. If
 //     it comes later, the deadline that it moves is the one that is waited for,
@@ -29,11 +29,11 @@ type bell struct {
 	conn net.Conn // that is waited on; nil while there is nobody to wake
 }
 
-// hang begins a wait that ends at until, if that is not zero.
-func (b *bell) hang(conn net.Conn, until time.Time) {
+// hang begins a wait.
+func (b *bell) hang(conn net.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	conn.SetReadDeadline(until)
+	conn.SetReadDeadline(time.Time{})
 	b.conn = conn
 }
 

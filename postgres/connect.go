@@ -165,8 +165,9 @@ func spread(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 // renew makes a connection that is to take the place of the one there is.
 func (l *link) renew() {
-	l.renewal = time.Time{}
-	l.connect(true)
+	if l.session != nil {
+		l.connect(true)
+	}
 }
 
 // notRenewed keeps the old connection and shows why there is no new one, but
@@ -187,10 +188,14 @@ func (l *link) notRenewed(err error) {
 }
 
 // schedule sets when the connection is to be renewed: within that time, and
-// never if it is 0.
+// never if it is 0. It is no deadline of the connection: the runtime would wake
+// for every earlier one that an exchange has set and taken back.
 func (l *link) schedule(within time.Duration) {
-	l.renewal = time.Time{}
+	if l.renewal != nil {
+		l.renewal.Stop()
+		l.renewal = nil
+	}
 	if within > 0 {
-		l.renewal = time.Now().Add(spread(within))
+		l.renewal = time.AfterFunc(spread(within), func() { l.post(l.renew) })
 	}
 }

@@ -31,11 +31,11 @@ type link struct {
 	asking   atomic.Bool              // an exchange is under way, rather than a connect
 	well     atomic.Bool              // the node has answered since it failed, though no look asked
 
-	settings *Settings // never written to
-	session  *session  // nil without a connection
-	attempt  *attempt  // nil unless a connect is under way
-	renewal  time.Time
-	warning  fault // why the session could not be renewed
+	settings *Settings   // never written to
+	session  *session    // nil without a connection
+	attempt  *attempt    // nil unless a connect is under way
+	renewal  *time.Timer // of the session; nil if there is to be none
+	warning  fault       // why the session could not be renewed
 
 	wanted    bool // a look waits for a connect
 	eager     bool // the last look was urgent: what failed is tried again before the next
@@ -52,8 +52,8 @@ const (
 	// Facts that were slow are not asked for again before this time is over.
 	factsPause = time.Minute
 	// requestsAtOnce is more than there can be: a look, twice that it is
-	// urgent, a beat, new settings.
-	requestsAtOnce = 6
+	// urgent, a beat, new settings, a renewal and one that came too late.
+	requestsAtOnce = 8
 )
 
 func newLink(ctx context.Context, n cluster.Node, s *Settings, p pool, dropped chan<- struct{}, log *slog.Logger) *link {
@@ -116,7 +116,7 @@ func (l *link) idle() {
 		l.drop()
 		return
 	}
-	l.bell.hang(s.raw, l.renewal)
+	l.bell.hang(s.raw)
 	do := l.next()
 	var err error
 	if do == nil && l.ctx.Err() == nil { // its end moves the deadline like a bell
@@ -129,8 +129,6 @@ func (l *link) idle() {
 	case err == nil: // the link ends
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		l.interrupted(err)
-	case !l.renewal.IsZero() && !time.Now().Before(l.renewal):
-		l.renew()
 	}
 }
 
@@ -176,7 +174,8 @@ func (l *link) drop() {
 		return
 	}
 	l.session.close()
-	l.session, l.renewal = nil, time.Time{}
+	l.session = nil
+	l.schedule(0)
 }
 
 // look answers a look: at once if there is a connection, and without one when

@@ -95,8 +95,8 @@ func FuzzRow(f *testing.F) {
 		if row.Master != cluster.CanonicalName(row.Master) {
 			t.Errorf("name %q is not canonical", row.Master)
 		}
-		if !fine && !row.Coarse {
-			t.Error("fractions from nowhere")
+		if fine != (width >= 5 && has == "t") || row.Coarse != (width < 4 || micros == "null") {
+			t.Errorf("fine %v, coarse %v", fine, row.Coarse)
 		}
 	})
 }

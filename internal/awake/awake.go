@@ -3,7 +3,7 @@ package awake
 
 import (
 	"context"
-	"math"
+	"sync"
 	"time"
 )
 
@@ -17,18 +17,35 @@ const steps = 10
 // tenth of d has passed, or two.
 func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	step, left := max(d/steps, 1), steps
-	var timer *time.Timer
-	timer = time.AfterFunc(math.MaxInt64, func() {
-		if left--; left == 0 || ctx.Err() != nil {
-			cancel()
-			return
-		}
-		timer.Reset(step) // only now: a step that was slept through counts once
-	})
-	timer.Reset(step)
+	w := &wait{ctx: ctx, cancel: cancel, left: steps, step: max(d/steps, 1)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(w.step, w.pass)
 	return ctx, func() {
 		cancel()
-		timer.Stop()
+		w.timer.Stop()
 	}
+}
+
+// wait is a timeout under way.
+type wait struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	step   time.Duration
+
+	mu    sync.Mutex
+	timer *time.Timer
+	left  int // steps
+}
+
+// pass is called when a step is over. Only then does the next begin, so that a
+// step that was slept through counts once.
+func (w *wait) pass() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left--; w.left == 0 || w.ctx.Err() != nil {
+		w.cancel()
+		return
+	}
+	w.timer.Reset(w.step)
 }
