@@ -267,6 +267,12 @@ func (h *havoc) cut() *step {
 		return nil
 	}
 	return &step{"drop all connections to the fleet", []*team{n.team}, func(context.Context) error {
+		since := time.Now()
+		for _, other := range h.w.servers {
+			if other.fake {
+				other.cut = since
+			}
+		}
 		return n.server.(*fake).do("reset *")
 	}}
 }

@@ -25,10 +25,11 @@ type actor struct {
 	paused     bool   // does not replay
 	held       *actor // while paused or frozen, the only master whose data it can have received; nil: none or several
 	readOnly   bool
-	barred     bool  // lets plusmoin not in
-	system     *team // of the fleet: the cluster that its data once came from
-	stuck      bool  // found unable to stream from its upstream
-	broken     bool  // cannot even start
+	barred     bool      // lets plusmoin not in
+	system     *team     // of the fleet: the cluster that its data once came from
+	stuck      bool      // found unable to stream from its upstream
+	broken     bool      // cannot even start
+	cut        time.Time // when its connections were last dropped, together with those of others
 
 	team  *team // nil: clusterless
 	place cluster.Place

@@ -42,10 +42,18 @@ func (w *world) want(k cluster.Kind, t *team, n *actor) *want {
 	return e
 }
 
-// wantAt wants an event of a node that is due at a time.
-func (w *world) wantAt(due time.Time, k cluster.Kind, n *actor) {
+// reconnected is how long after its connections were dropped a node has been
+// written to over a new one, even if others kept a round or two waiting.
+const reconnected = 3 * time.Second
+
+// wantAway wants an event of a node that fails since a time. A connection that
+// dropped just before may have cost it a beat, and then it fails since then.
+func (w *world) wantAway(since time.Time, k cluster.Kind, n *actor) {
 	e := w.want(k, n.team, n)
-	e.notBefore, e.due = due, due
+	e.notBefore, e.due = since.Add(w.failInterval), since.Add(w.failInterval)
+	if since.Sub(n.cut) < reconnected {
+		e.notBefore = n.cut.Add(w.failInterval)
+	}
 }
 
 // excuse lets everybody flap who is up and of whom nothing is expected: the
@@ -73,13 +81,12 @@ func (w *world) mayFlap(nodes ...*actor) {
 // gone is told of a server that plusmoin cannot see, or write to, since a time.
 func (w *world) gone(n *actor, since time.Time) {
 	n.paused = n.paused && n.Running()
-	due := since.Add(w.failInterval)
 	switch n.place {
 	case cluster.Master:
-		w.wantAt(due, cluster.MasterDown, n)
+		w.wantAway(since, cluster.MasterDown, n)
 		n.team.master, n.place = nil, cluster.Lost
 	case cluster.Slave:
-		w.wantAt(due, cluster.SlaveDown, n)
+		w.wantAway(since, cluster.SlaveDown, n)
 		n.place = cluster.Lost
 	}
 }
