@@ -10,9 +10,10 @@ import (
 const (
 	// The row as JSON has a column tstamp_us or has none; as columns the server
 	// would refuse the statement, or go on with the columns that were there when
-	// it was prepared.
-	rowSQL = `SELECT r->>'cluster_id', r->>'master', r->>'tstamp', r->>'tstamp_us', r ? 'tstamp_us' ` +
-		`FROM (SELECT to_jsonb(h) AS r FROM heartbeat h LIMIT 2) AS few`
+	// it was prepared. Numbers stay JSON: a text is none, and a null of the column
+	// is not the same as no column.
+	rowSQL = `SELECT r->'cluster_id', CASE jsonb_typeof(r->'master') WHEN 'string' THEN r->>'master' END, ` +
+		`r->'tstamp', r->'tstamp_us' FROM (SELECT to_jsonb(h) AS r FROM heartbeat h LIMIT 2) AS few`
 
 	// The guard keeps a table of several rows as it is.
 	onlyRow = ` WHERE (SELECT count(*) FROM (SELECT FROM heartbeat LIMIT 2) AS few) = 1`

@@ -66,7 +66,7 @@ func healthy(sql string) [][]byte {
 	case "SELECT pg_is_in_recovery()":
 		return [][]byte{[]byte("t")}
 	case rowSQL:
-		return [][]byte{[]byte("1"), []byte("m:1"), []byte("5"), []byte("6"), []byte("t")}
+		return [][]byte{[]byte("1"), []byte("m:1"), []byte("5"), []byte("6")}
 	}
 	return nil
 }

@@ -40,6 +40,8 @@ func TestTables(t *testing.T) {
 		{"ten rows", threeColumns + strings.Repeat(firstRow, 10) + owned, cluster.ReasonMisconfigured, cluster.ReasonMisconfigured,
 			strings.TrimSuffix(strings.Repeat("-1|0|\n", 10), "\n")},
 		{"nulls", threeColumns + "INSERT INTO heartbeat VALUES (1, null, 0);" + owned, cluster.ReasonMisconfigured, "", "5|9|8"},
+		{"numbers that are texts", "CREATE TABLE heartbeat(cluster_id TEXT, master TEXT, tstamp TEXT); INSERT INTO heartbeat VALUES ('1', 'm:1', '7');" + owned,
+			cluster.ReasonMisconfigured, "", "5|9|8"},
 		{"no right to read", threeColumns + firstRow + "ALTER TABLE heartbeat OWNER TO postgres;",
 			cluster.ReasonMisconfigured, cluster.ReasonMisconfigured, "-1|0|"},
 		{"no right to write", threeColumns + firstRow + "ALTER TABLE heartbeat OWNER TO postgres; GRANT SELECT ON heartbeat TO plusmoin;",

@@ -13,7 +13,6 @@ const (
 	rowMaster
 	rowSeconds
 	rowMicros
-	rowFine // tells whether the table has the column tstamp_us
 )
 
 // decodeRow reads what rowSQL gives of the row of the heartbeat table. fine
@@ -30,7 +29,8 @@ func decodeRow(columns [][]byte) (row cluster.Row, fine bool, err error) {
 	if null(columns, rowMaster) {
 		return cluster.Row{}, false, badRow("column master must hold a text that is not null")
 	}
-	coarse, us := null(columns, rowMicros), int64(0)
+	fine = !null(columns, rowMicros)
+	coarse, us := !fine || field(columns, rowMicros) == "null", int64(0)
 	if !coarse {
 		if us, err = number(columns, rowMicros, "tstamp_us"); err != nil {
 			return cluster.Row{}, false, err
@@ -41,7 +41,7 @@ func decodeRow(columns [][]byte) (row cluster.Row, fine bool, err error) {
 		Master:  cluster.CanonicalName(field(columns, rowMaster)),
 		Stamp:   cluster.StampOf(seconds, int(min(max(us, 0), 999_999))),
 		Coarse:  coarse,
-	}, field(columns, rowFine) == "t", nil
+	}, fine, nil
 }
 
 // number returns a column that must hold an integer.

@@ -6,12 +6,11 @@ import (
 	"plusmoin/cluster"
 )
 
-// columns returns the columns of a row of which each word is one; null is a
-// null.
+// columns returns the columns of a row of which each word is one; - is a null.
 func columns(words ...string) [][]byte {
 	var row [][]byte
 	for _, w := range words {
-		if w == "null" {
+		if w == "-" {
 			row = append(row, nil)
 			continue
 		}
@@ -26,12 +25,12 @@ func TestDecodeRow(t *testing.T) {
 		want    cluster.Row
 		fine    bool
 	}{
-		{columns("3", "a:1", "7", "8", "t"), cluster.Row{Cluster: 3, Master: "a:1", Stamp: 7_000_008}, true},
-		{columns("3", "a:1", "7", "-8", "t"), cluster.Row{Cluster: 3, Master: "a:1", Stamp: 7_000_000}, true},
-		{columns("3", "a:1", "7", "null", "t"), cluster.Row{Cluster: 3, Master: "a:1", Stamp: 7_000_000, Coarse: true}, true},
-		{columns("3", "::1:5432", "7", "null", "f"), cluster.Row{Cluster: 3, Master: "[::1]:5432", Stamp: 7_000_000, Coarse: true}, false},
-		{columns("-1", "-", "0", "null", "f"), cluster.Row{Cluster: cluster.NoCluster, Master: "-", Coarse: true}, false},
-		{columns("2147483648", "-", "0", "null", "f"), cluster.Row{Cluster: cluster.NoCluster, Master: "-", Coarse: true}, false},
+		{columns("3", "a:1", "7", "8"), cluster.Row{Cluster: 3, Master: "a:1", Stamp: 7_000_008}, true},
+		{columns("3", "a:1", "7", "-8"), cluster.Row{Cluster: 3, Master: "a:1", Stamp: 7_000_000}, true},
+		{columns("3", "a:1", "7", "null"), cluster.Row{Cluster: 3, Master: "a:1", Stamp: 7_000_000, Coarse: true}, true},
+		{columns("3", "::1:5432", "7", "-"), cluster.Row{Cluster: 3, Master: "[::1]:5432", Stamp: 7_000_000, Coarse: true}, false},
+		{columns("-1", "", "0", "-"), cluster.Row{Cluster: cluster.NoCluster, Coarse: true}, false},
+		{columns("2147483648", "", "0", "-"), cluster.Row{Cluster: cluster.NoCluster, Coarse: true}, false},
 	} {
 		row, fine, err := decodeRow(c.columns)
 		if err != nil || row != c.want || fine != c.fine {
@@ -43,13 +42,14 @@ func TestDecodeRow(t *testing.T) {
 func TestDecodeBadRow(t *testing.T) {
 	for _, columns := range [][][]byte{
 		nil, columns("1"), columns("1", "a:1"),
-		columns("null", "a:1", "7", "8", "t"),
-		columns("1", "null", "7", "8", "t"),
-		columns("1", "a:1", "null", "8", "t"),
-		columns("", "a:1", "7", "8", "t"),
-		columns("1.5", "a:1", "7", "8", "t"),
-		columns("1", "a:1", "7.5", "8", "t"),
-		columns("1", "a:1", "7", "x", "t"),
+		columns("-", "a:1", "7", "8"),
+		columns("null", "a:1", "7", "8"),
+		columns("1", "-", "7", "8"),
+		columns("1", "a:1", "null", "8"),
+		columns(`"1"`, "a:1", "7", "8"),
+		columns("1.5", "a:1", "7", "8"),
+		columns("1", "a:1", "7.5", "8"),
+		columns("1", "a:1", "7", `"x"`),
 	} {
 		_, _, err := decodeRow(columns)
 		if err == nil || classify(err).reason != cluster.ReasonMisconfigured {
@@ -77,12 +77,12 @@ func TestDecodeRole(t *testing.T) {
 
 // FuzzRow feeds rows as a server, or whatever sits on its port, may send them.
 func FuzzRow(f *testing.F) {
-	f.Add("3", "::1:5432", "7", "8", "t", 5)
-	f.Add("-3", "", "9223372036854775807", "-1", "t", 5)
-	f.Add("3", "m:1", "7", "null", "f", 5)
-	f.Add("", "", "", "", "", 0)
-	f.Fuzz(func(t *testing.T, id, master, seconds, micros, has string, width int) {
-		row, fine, err := decodeRow(columns(id, master, seconds, micros, has)[:min(max(width, 0), 5)])
+	f.Add("3", "::1:5432", "7", "8", 4)
+	f.Add("-3", "", "9223372036854775807", "-1", 4)
+	f.Add("3", "m:1", "7", "null", 4)
+	f.Add("", "", "", "", 0)
+	f.Fuzz(func(t *testing.T, id, master, seconds, micros string, width int) {
+		row, fine, err := decodeRow(columns(id, master, seconds, micros)[:min(max(width, 0), 4)])
 		if err != nil {
 			if row != (cluster.Row{}) || classify(err).text == "" {
 				t.Errorf("%+v with %v", row, err)
@@ -95,7 +95,7 @@ func FuzzRow(f *testing.F) {
 		if row.Master != cluster.CanonicalName(row.Master) {
 			t.Errorf("name %q is not canonical", row.Master)
 		}
-		if fine != (width >= 5 && has == "t") || row.Coarse != (width < 4 || micros == "null") {
+		if fine != (width >= 4 && micros != "-") || row.Coarse != (!fine || micros == "null") {
 			t.Errorf("fine %v, coarse %v", fine, row.Coarse)
 		}
 	})

@@ -24,8 +24,8 @@ func recognise(sql string) *statement {
 	switch {
 	case sql == "SELECT pg_is_in_recovery()":
 		return query(1, (*node).role)
-	case strings.HasPrefix(sql, "SELECT r->>'cluster_id', r->>'master', r->>'tstamp', r->>'tstamp_us', r ? 'tstamp_us'"):
-		return &statement{columns: columns(5), run: (*conn).showRow}
+	case strings.HasPrefix(sql, "SELECT r->'cluster_id', CASE jsonb_typeof(r->'master')"):
+		return &statement{columns: columns(4), run: (*conn).showRow}
 	case strings.HasPrefix(sql, "UPDATE heartbeat SET cluster_id = $1, master = $2, tstamp = $3, tstamp_us = $4"):
 		const integer, text, bigint = 23, 25, 20
 		return &statement{parameters: []uint32{integer, text, bigint, integer}, run: (*conn).writeBeat}
@@ -109,7 +109,7 @@ func (c *conn) showRow() bool {
 	}
 	return c.show([][]byte{
 		strconv.AppendInt(nil, int64(r.cluster), 10), []byte(r.master),
-		strconv.AppendInt(nil, r.seconds, 10), strconv.AppendInt(nil, int64(r.micros), 10), []byte("t"),
+		strconv.AppendInt(nil, r.seconds, 10), strconv.AppendInt(nil, int64(r.micros), 10),
 	})
 }
 
