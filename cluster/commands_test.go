@@ -58,6 +58,7 @@ var settings = map[string]func(*script, []string) error{
 		return nil
 	},
 	"reload": func(s *script, _ []string) error { s.monitor.reload(); return nil },
+	"state":  (*script).setState,
 	"show":   func(s *script, _ []string) error { s.show(); return nil },
 	"lag":    (*script).lag,
 	"nodes":  func(s *script, args []string) error { s.monitor.nodes = args; return nil },
@@ -79,6 +80,19 @@ var settings = map[string]func(*script, []string) error{
 	"writer":    (*script).writer,
 	"limits":    (*script).setLimits,
 	"limit":     (*script).setLimit,
+}
+
+// setState reads "on", from when a state file is kept, or "lost".
+func (s *script) setState(args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == "on":
+		s.monitor.remembers = true
+	case len(args) == 1 && args[0] == "lost":
+		s.monitor.saved = nil
+	default:
+		return fmt.Errorf("wants on or lost")
+	}
+	return nil
 }
 
 // lasting is a command with one duration.

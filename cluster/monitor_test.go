@@ -22,6 +22,8 @@ type monitor struct {
 	own    map[string]limits // max and recover of single nodes
 	nodes  []string          // configured names, in order
 
+	remembers     bool   // it has a state file
+	saved         []byte // what is in that
 	on            bool
 	state         cluster.State
 	config        cluster.Config // what the State was given last
@@ -55,6 +57,7 @@ type round struct {
 	unsettled     bool
 	reload        bool // not a round but Reconfigure
 	first         bool // of a run
+	restored      bool // and that went on from a state file
 	repeat        func() (cluster.Snapshot, []cluster.Beat, cluster.Snapshot, []cluster.Event)
 }
 
@@ -91,6 +94,13 @@ func (m *monitor) configured() cluster.Config {
 func (m *monitor) start() {
 	m.born, m.slept, m.config = m.world.now, 0, m.configured()
 	m.state = cluster.New(m.moment(), m.config)
+	if m.remembers && m.saved != nil {
+		state, err := cluster.Restore(m.moment(), m.config, m.saved)
+		if err != nil {
+			panic(err) // it is what Save returned
+		}
+		m.state = state
+	}
 	m.on, m.nextHeartbeat = true, m.world.now
 	m.round(true)
 }
@@ -98,6 +108,14 @@ func (m *monitor) start() {
 // stop forgets everything but the world.
 func (m *monitor) stop() {
 	m.on, m.state = false, cluster.State{}
+}
+
+// save writes the state file as the loop does: at changes, once the start has
+// settled.
+func (m *monitor) save(events []cluster.Event) {
+	if m.remembers && len(events) > 0 && !m.state.Snapshot().Starting {
+		m.saved = m.state.Save()
+	}
 }
 
 // run lets d pass, with the rounds that are due in it.
@@ -133,6 +151,7 @@ func (m *monitor) reload() {
 	r.config = m.config
 	m.state, r.events = m.state.Reconfigure(r.begun, m.config)
 	r.after, r.unsettled = m.state.Snapshot(), m.state.Unsettled(r.ended)
+	m.save(r.events)
 	m.told(r.at, r.events)
 	if m.watched != nil {
 		m.watched(r)
@@ -142,7 +161,7 @@ func (m *monitor) reload() {
 // round does one round now.
 func (m *monitor) round(first bool) {
 	at, old := m.world.now, m.state
-	r := round{at: at, begun: m.moment(), config: m.config, before: old.Snapshot(), first: first}
+	r := round{at: at, begun: m.moment(), config: m.config, before: old.Snapshot(), first: first, restored: first && m.remembers && m.saved != nil}
 	r.seen = m.look()
 	m.world.advance(m.world.now + m.lookTakes)
 	hooks := m.hooks
@@ -164,6 +183,7 @@ func (m *monitor) round(first bool) {
 		draft.Settle(r.ended, nil) // what might have been leaves no trace
 		return old.Snapshot(), beats, state.Snapshot(), events
 	}
+	m.save(r.events)
 	m.schedule(at, &r)
 	m.told(at, r.events)
 	m.told(at, r.heartbeats)

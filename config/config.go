@@ -45,6 +45,7 @@ type Config struct {
 	DaemonUser string
 	PidFile    string
 	StatusFile string
+	StateDir   string // where plusmoin keeps what is to outlast it, "" for nowhere
 }
 
 // The formats of the log.
@@ -77,6 +78,7 @@ func Diff(running, wanted Config) []string {
 		{"daemon_user", running.DaemonUser, wanted.DaemonUser},
 		{"pid_file", running.PidFile, wanted.PidFile},
 		{"status_file", running.StatusFile, wanted.StatusFile},
+		{"state_dir", running.StateDir, wanted.StateDir},
 	} {
 		if fixed.running != fixed.wanted {
 			keys = append(keys, fixed.key)

@@ -104,7 +104,7 @@ func run(t *testing.T, nodes monitor.Nodes, s monitor.Settings, script func(*mon
 		d.start = time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		wake := make(chan struct{}, 1)
-		m := monitor.New(nodes, s, wake, slog.New(slog.DiscardHandler), d)
+		m := monitor.New(nodes, s, wake, nil, slog.New(slog.DiscardHandler), d)
 		done := make(chan error)
 		go func() { done <- m.Run(ctx) }()
 		script(m, wake)
