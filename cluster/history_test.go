@@ -148,13 +148,17 @@ func (h *history) takeInNode(r round, n cluster.Node) {
 	refused := sent && out.Verdict != cluster.Confirmed
 	murky := refused && placeOf(r.before, n).place != cluster.Master
 	silent := seen.Outcome != cluster.Answered || refused && !murky
+	since := r.begun.Elapsed
+	if seen.Outcome == cluster.Answered {
+		since = r.ended.Elapsed // a failed beat counts from the end of its round
+	}
 	keepFirst(h.good, n, silent, r.begun.Elapsed)
 	keepFirst(h.surelyGood, n, silent || murky, r.begun.Elapsed)
 	switch {
 	case !silent && !murky:
 		delete(h.fails, n)
 	case h.fails[n] == nil:
-		h.fails[n] = &failing{since: r.begun.Elapsed, murky: murky}
+		h.fails[n] = &failing{since: since, murky: murky}
 	default:
 		h.fails[n].murky = h.fails[n].murky || murky
 	}

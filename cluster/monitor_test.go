@@ -1,6 +1,9 @@
 package cluster_test
 
 import (
+	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"plusmoin/cluster"
@@ -36,6 +39,8 @@ type monitor struct {
 	hooks   []func()                       // run once, between look and beat
 	// lookTakes and beatTakes are how long the two halves of a round last.
 	lookTakes, beatTakes time.Duration
+	keeps                bool   // a state file
+	saved                []byte // what it holds, nil before there is one
 
 	told    func(at time.Duration, events []cluster.Event)
 	watched func(round) // sees every round and reload, may be nil
@@ -66,7 +71,18 @@ func newMonitor(w *world) *monitor {
 	}
 }
 
-func node(name string) cluster.Node { return cluster.Node{Host: name, Port: 5432} }
+// node returns the node of a name: "m1" has a host of its own, "h1:5433" is
+// the server on that port of h1.
+func node(name string) cluster.Node {
+	host, text, ok := strings.Cut(name, ":")
+	if port, err := strconv.Atoi(text); ok && err == nil {
+		return cluster.Node{Host: host, Port: port}
+	}
+	return cluster.Node{Host: name, Port: 5432}
+}
+
+// nameOf is the inverse of node.
+func nameOf(n cluster.Node) string { return strings.TrimSuffix(n.String(), ":5432") }
 
 func (m *monitor) moment() cluster.Moment {
 	return cluster.Moment{
@@ -87,15 +103,23 @@ func (m *monitor) configured() cluster.Config {
 	return c
 }
 
-// start makes a new State and does its first round.
-func (m *monitor) start() {
+// start makes a new State, or takes that of the state file, and does its first
+// round.
+func (m *monitor) start() error {
 	m.born, m.slept, m.config = m.world.now, 0, m.configured()
 	m.state = cluster.New(m.moment(), m.config)
+	if m.saved != nil {
+		var err error
+		if m.state, err = restoreState(m.moment(), m.config, m.saved); err != nil {
+			return err
+		}
+	}
 	m.on, m.nextHeartbeat = true, m.world.now
 	m.round(true)
+	return nil
 }
 
-// stop forgets everything but the world.
+// stop forgets everything but the world and the state file.
 func (m *monitor) stop() {
 	m.on, m.state = false, cluster.State{}
 }
@@ -132,6 +156,7 @@ func (m *monitor) reload() {
 	m.config = m.configured()
 	r.config = m.config
 	m.state, r.events = m.state.Reconfigure(r.begun, m.config)
+	m.save()
 	r.after, r.unsettled = m.state.Snapshot(), m.state.Unsettled(r.ended)
 	m.told(r.at, r.events)
 	if m.watched != nil {
@@ -164,12 +189,28 @@ func (m *monitor) round(first bool) {
 		draft.Settle(r.ended, nil) // what might have been leaves no trace
 		return old.Snapshot(), beats, state.Snapshot(), events
 	}
+	m.save()
 	m.schedule(at, &r)
 	m.told(at, r.events)
 	m.told(at, r.heartbeats)
 	if m.watched != nil {
 		m.watched(r)
 	}
+}
+
+// save writes the state file once the start has settled.
+func (m *monitor) save() {
+	if m.keeps && m.on && !m.state.Snapshot().Starting {
+		m.saved = saveState(m.state)
+	}
+}
+
+// saveState and restoreState are where the core's Save and Restore belong once
+// it has them: return s.Save(), and cluster.Restore(now, config, saved).
+func saveState(cluster.State) []byte { return nil }
+
+func restoreState(cluster.Moment, cluster.Config, []byte) (cluster.State, error) {
+	return cluster.State{}, errors.New("the core cannot restore a state yet")
 }
 
 // schedule says plusmoin_heartbeat if this round was a heartbeat, and when the
@@ -195,11 +236,11 @@ func (m *monitor) schedule(at time.Duration, r *round) {
 func (m *monitor) look() map[cluster.Node]cluster.Sighting {
 	seen := map[cluster.Node]cluster.Sighting{}
 	for _, n := range m.config.Nodes {
-		if s, ok := m.missed[n.Node.Host]; ok {
+		if s, ok := m.missed[nameOf(n.Node)]; ok {
 			seen[n.Node] = s
 			continue
 		}
-		seen[n.Node] = m.world.look(n.Node.Host)
+		seen[n.Node] = m.world.look(nameOf(n.Node))
 	}
 	clear(m.missed)
 	return seen
@@ -208,8 +249,8 @@ func (m *monitor) look() map[cluster.Node]cluster.Sighting {
 func (m *monitor) beat(beats []cluster.Beat) map[cluster.Node]cluster.BeatOutcome {
 	sent := map[cluster.Node]cluster.BeatOutcome{}
 	for _, b := range beats {
-		said, ok := m.verdict[b.Node.Host]
-		delete(m.verdict, b.Node.Host)
+		said, ok := m.verdict[nameOf(b.Node)]
+		delete(m.verdict, nameOf(b.Node))
 		switch {
 		case ok && said == cluster.Refused:
 			sent[b.Node] = cluster.BeatOutcome{Verdict: said, Reason: cluster.ReasonUnwritable, Error: "canceled: lock timeout"}
