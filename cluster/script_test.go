@@ -24,7 +24,7 @@ import (
 // expected output is written anew.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		if !strings.HasSuffix(path, ".txt") || strings.HasSuffix(path, "README.txt")  {
+		if !strings.HasSuffix(path, ".txt") || strings.HasSuffix(path, "README.txt") || strings.Contains(path, "pending") {
 			return
 		}
 		s := &script{}
