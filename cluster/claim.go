@@ -12,6 +12,7 @@ type claim struct {
 	rowID   int    // in the rows
 	owner   string // the name that the newest row carries
 	newest  Stamp
+	stands  bool     // that row was found on the master it names
 	system  uint64   // of the servers with these rows, 0 if not known
 	members []string // the nodes with these rows
 	done    bool     // the cluster exists, or cannot be had
@@ -55,8 +56,9 @@ func (t *roundDraft) readClaims() {
 	})
 }
 
-// keeper returns which of the claims on an id keeps it: the newest, or that of
-// the system that a state file remembers.
+// keeper returns which of the claims on an id keeps it: the newest, of two equally
+// new ones that which stands on the master it names. Where a state file remembers
+// the cluster it is none of another system.
 func (t *roundDraft) keeper(id int, claims []claim) int {
 	c := t.find(id)
 	kept := none
@@ -64,7 +66,7 @@ func (t *roundDraft) keeper(id int, claims []claim) int {
 		if c != nil && c.system != 0 && k.system != 0 && c.system != k.system {
 			continue
 		}
-		if kept == none || k.newest > claims[kept].newest {
+		if kept == none || k.newest > claims[kept].newest || k.newest == claims[kept].newest && k.stands && !claims[kept].stands {
 			kept = i
 		}
 	}
@@ -89,7 +91,7 @@ func (k *claim) sameSystem(n *nodeState) bool {
 // stands on the master it names counts.
 func (k *claim) takeIn(n *nodeState) {
 	if row := n.row; k.owner == "" || row.Stamp > k.newest || row.Stamp == k.newest && row.Master == n.name {
-		k.owner, k.newest = row.Master, row.Stamp
+		k.owner, k.newest, k.stands = row.Master, row.Stamp, row.Master == n.name
 	}
 	if k.system == 0 {
 		k.system = n.facts.SystemID

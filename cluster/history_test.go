@@ -33,6 +33,7 @@ type run struct {
 	ids       map[int]cluster.Node    // who was first to try an id after the start
 	existed   map[int]bool            // clusters that were seen in a snapshot
 	foreign   map[int]map[string]bool // "id name" of rows of others seen on a cluster's master
+	refused   map[cluster.Node]bool   // candidates whose last beat was not confirmed
 	servers   map[int]string          // the server that took each cluster's last beat, "" if not known
 	changed   map[int]time.Duration   // when each cluster last changed
 	fails     map[cluster.Node]*failing
@@ -69,7 +70,7 @@ func newRun() run {
 	return run{
 		clocks: map[int]*beatClock{}, confirmed: map[int][]sentBeat{}, masters: map[int][]cluster.Node{}, claims: map[int]map[string]bool{},
 		ids: map[int]cluster.Node{}, existed: map[int]bool{}, foreign: map[int]map[string]bool{},
-		changed: map[int]time.Duration{}, servers: map[int]string{},
+		changed: map[int]time.Duration{}, servers: map[int]string{}, refused: map[cluster.Node]bool{},
 		fails: map[cluster.Node]*failing{}, good: map[cluster.Node]time.Duration{},
 		surelyGood: map[cluster.Node]time.Duration{},
 	}
@@ -152,14 +153,26 @@ func (h *history) takeInNode(r round, n cluster.Node) {
 	out, sent := r.sent[n]
 	refused := sent && out.Verdict != cluster.Confirmed
 	murky := refused && placeOf(r.before, n).place != cluster.Master
+	// A candidate that was refused goes on failing while another is tried.
+	switch {
+	case murky:
+		h.refused[n] = true
+	case sent || seen.Slave || placeOf(r.after, n).place == cluster.Clusterless:
+		delete(h.refused, n)
+	}
+	murky = murky || h.refused[n] && seen.Outcome == cluster.Answered
 	silent := seen.Outcome != cluster.Answered || refused && !murky
+	since := r.begun.Elapsed
+	if seen.Outcome == cluster.Answered {
+		since = r.ended.Elapsed // a failed beat counts from the end of its round
+	}
 	keepFirst(h.good, n, silent, r.begun.Elapsed)
 	keepFirst(h.surelyGood, n, silent || murky, r.begun.Elapsed)
 	switch {
 	case !silent && !murky:
 		delete(h.fails, n)
 	case h.fails[n] == nil:
-		h.fails[n] = &failing{since: r.begun.Elapsed, murky: murky}
+		h.fails[n] = &failing{since: since, murky: murky}
 	default:
 		h.fails[n].murky = h.fails[n].murky || murky
 	}

@@ -53,13 +53,13 @@ func (t *roundDraft) inSync(i int, c *clusterState) bool {
 
 // follows reports whether the node's row is a beat of the cluster's master or,
 // without one, its last; in a cluster found at start that has had no master since,
-// its reference row.
+// its reference row. A beat from before a restart proves nothing any more.
 func (n *nodeState) follows(c *clusterState) bool {
 	row := n.sight.Row
 	if row == nil {
 		return false
 	}
-	if n.showsBeatOf(c) && row.Master == c.last {
+	if n.showsBeatOf(c) && row.Master == c.last && row.Stamp >= c.memory.anchor.stamp {
 		return true
 	}
 	return (c.rebuilt || !c.memory.confirmedAny()) && c.isReference(row)

@@ -33,7 +33,7 @@ func TestRestarts(t *testing.T) {
 		before := l.picture()
 		l.restart()
 		once := l.picture()
-		if l.script.monitor.remembers {
+		if l.script.monitor.keeps {
 			l.mustBeEqual("the restart", before, once)
 		}
 		l.mustKeepIDs(before, once)
@@ -75,7 +75,7 @@ func (l *life) restart() {
 		if !strings.HasPrefix(line, "# ") || word[1] == "told" || word[1] == "plusmoin_up" {
 			continue
 		}
-		if word[1] == "slave_up" && !m.remembers {
+		if word[1] == "slave_up" && !m.keeps {
 			continue
 		}
 		l.t.Fatalf("%s\n\na restart told %s", strings.Join(l.lines, "\n"), line)

@@ -42,6 +42,7 @@ type savedCluster struct {
 	Timeline  uint32       `json:"timeline,omitempty"`
 	Rebuilt   bool         `json:"rebuilt,omitempty"`
 	Ref       savedRow     `json:"reference"`
+	First     Stamp        `json:"first_beat"` // 0: none was sent
 	Foreign   []savedClaim `json:"foreign,omitempty"`
 }
 
@@ -107,7 +108,7 @@ func (c *clusterState) save() savedCluster {
 	rest := savedCluster{
 		ID: c.id, Last: c.last, Line: c.line[max(0, len(c.line)-lineKept):], Label: c.label,
 		Founded: c.founded, SplitFrom: c.splitFrom, Server: saveServer(c.server), Timeline: c.timeline,
-		Rebuilt: c.rebuilt, Ref: savedRow{c.ref.Cluster, c.ref.Master, c.ref.Stamp},
+		Rebuilt: c.rebuilt, Ref: savedRow{c.ref.Cluster, c.ref.Master, c.ref.Stamp}, First: c.memory.first,
 	}
 	rest.Server.System = c.system
 	if !slices.Contains(rest.Line, c.last) {
@@ -142,7 +143,7 @@ func Restore(now Moment, config Config, data []byte) (State, error) {
 		s.founded = max(s.founded, c.Founded)
 		s.highest = max(s.highest, c.ID)
 		s.taken[c.ID] = true
-		s.insert(c.state())
+		s.insert(c.state(rest.Stamp))
 	}
 	for _, n := range rest.Nodes {
 		s.restoreNode(n)
@@ -184,12 +185,17 @@ func (s *State) dropEmpty() {
 	s.clusters = slices.DeleteFunc(s.clusters, func(c clusterState) bool { return !members[c.id] })
 }
 
-func (c savedCluster) state() clusterState {
+// state returns the cluster as it was when its beats had stamps up to latest. They
+// were this monitor's, and are remembered as forgotten ones.
+func (c savedCluster) state(latest Stamp) clusterState {
 	s := newClusterState(c.ID)
 	s.last, s.line, s.label, s.founded, s.splitFrom = c.Last, c.Line, c.Label, c.Founded, c.SplitFrom
 	s.system, s.timeline, s.rebuilt = c.Server.System, c.Timeline, c.Rebuilt
 	if c.Server.Started != 0 {
 		s.server = identity{c.Server.System, c.Server.Started, c.Server.Port}
+	}
+	if c.First != 0 {
+		s.memory = memory{first: c.First, thinned: latest}
 	}
 	s.ref = Row{Cluster: c.Ref.Cluster, Master: c.Ref.Master, Stamp: c.Ref.Stamp}
 	for _, f := range c.Foreign {
@@ -264,7 +270,7 @@ func (c savedCluster) check() error {
 		return errors.New("the last master is not of its line")
 	case c.SplitFrom < NoCluster || c.SplitFrom > MaxCluster || c.SplitFrom == c.ID:
 		return fmt.Errorf("split from %d", c.SplitFrom)
-	case c.Ref.Stamp < 0 || c.Ref.Stamp > maxStamp*2 || c.Founded > math.MaxInt64:
+	case c.Ref.Stamp < 0 || c.Ref.Stamp > maxStamp*2 || c.First < 0 || c.Founded > math.MaxInt64:
 		return errors.New("its numbers are out of range")
 	case len(c.Line) > lineKept+1 || len(c.Foreign) > foreignKept:
 		return errors.New("its lists are too long")

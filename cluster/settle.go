@@ -13,6 +13,15 @@ func (d Draft) Settle(now Moment, sent map[Node]BeatOutcome) (State, []Event) {
 
 	t.spotForeign()
 	confirmed := t.takeOutcomes(sent)
+	if t.start == nil || t.start.looked {
+		t.settlePlaces(confirmed)
+	}
+	t.close(confirmed)
+	return t.State, t.events()
+}
+
+// settlePlaces says where every node stands now.
+func (t *roundDraft) settlePlaces(confirmed []bool) {
 	for _, k := range t.contests {
 		t.settleContest(k, confirmed)
 	}
@@ -24,8 +33,6 @@ func (d Draft) Settle(now Moment, sent map[Node]BeatOutcome) (State, []Event) {
 	if t.start != nil {
 		t.settleStart()
 	}
-	t.close(confirmed)
-	return t.State, t.events()
 }
 
 // spotForeign looks for rows on masters that are not the last beat though that

@@ -73,6 +73,7 @@ func (t *roundDraft) correct(c *clusterState, k *claim) {
 		return
 	}
 	c.ref = Row{Cluster: c.id, Master: k.owner, Stamp: k.newest}
+	c.memory.thinned = max(c.memory.thinned, k.newest)
 	if k.owner == c.last {
 		return
 	}
@@ -138,9 +139,6 @@ func (t *roundDraft) found(c clusterState, tried []int) *clusterState {
 // settleStart opens the clusters of which enough is known, and ends the start
 // when that is all of them. Whatever one stuck node does, it ends in time.
 func (t *roundDraft) settleStart() {
-	if !t.start.looked {
-		return
-	}
 	late := t.startIsLate()
 	if late {
 		for i := range t.nodes {

@@ -162,6 +162,13 @@ func (h *history) inLine(id int, name string) bool {
 			return true
 		}
 	}
+	if h.claims[id] == nil { // rebuilt under a new id, since a newer claim had the old
+		for _, names := range h.claims {
+			if names[name] {
+				return true
+			}
+		}
+	}
 	return h.claims[id][name] || h.lines[id][name]
 }
 

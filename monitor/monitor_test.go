@@ -47,7 +47,7 @@ var (
 )
 
 func (p *pair) Look(_ context.Context, nodes []cluster.Node, _ func(cluster.Node) bool) map[cluster.Node]cluster.Sighting {
-	time.Sleep(p.held())
+	defer func() { time.Sleep(p.held()) }() // what was seen is of before
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	seen := map[cluster.Node]cluster.Sighting{}
@@ -184,7 +184,9 @@ func TestHeartbeatIsNotWaitedForWhenTheWallClockWasSetBack(t *testing.T) {
 
 func TestLookHeldUpHereIsDoneAgain(t *testing.T) {
 	nodes := &pair{down: map[cluster.Node]bool{}}
-	d := run(t, nodes, settings(time.Second, m1, s1), func(*monitor.Monitor, chan<- struct{}) {
+	s := settings(time.Second, m1, s1)
+	s.Cluster.FailInterval = 0 // which forgives nothing
+	d := run(t, nodes, s, func(*monitor.Monitor, chan<- struct{}) {
 		until(3 * time.Second)
 		nodes.is(true, s1, time.Hour) // as if the process had been stopped, and what it believes when it comes to
 		until(59 * time.Minute)
