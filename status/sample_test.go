@@ -50,7 +50,7 @@ func sample() Document {
 				{
 					ID: 3, Diagnosis: cluster.DeadMaster, Name: "billing", SplitFrom: &from,
 					Evidence: &cluster.Evidence{Hears: []string{}, Cut: []string{"[::1]:5432"}, Silent: []string{}, LastWord: &word},
-					Lost: []cluster.Entry{{Host: "::1", Port: 5432, ClusterID: 3}},
+					Lost:     []cluster.Entry{{Host: "::1", Port: 5432, ClusterID: 3}},
 				},
 			},
 			Clusterless: []cluster.Entry{{Host: "c1", Port: 5432, ClusterID: -1, IsSlave: true, MasterName: "-"}},
