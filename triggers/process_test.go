@@ -2,6 +2,7 @@ package triggers_test
 
 import (
 	"os"
+	"os/user"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,10 +108,10 @@ func TestEndings(t *testing.T) {
 }
 
 func TestACommandThatCannotBeStartedFails(t *testing.T) {
-	l := newLab(t, "", triggers.Settings{Commands: map[cluster.Kind][]string{
+	l := newLab(t, "", triggers.Settings{Commands: unnamed(map[cluster.Kind][]string{
 		cluster.MasterDown: {"/nowhere/to/be/found"},
 		cluster.MasterUp:   {"/bin/sh", "-c", "echo here > $DIR/here"},
-	}})
+	})})
 	l.one(cluster.MasterDown)
 	l.one(cluster.MasterUp)
 	l.file("here")
@@ -142,18 +143,26 @@ func TestEnvironment(t *testing.T) {
 	l := newLab(t, "env > $DIR/env; echo >> $DIR/env", triggers.Settings{
 		StatusFile: "/run/plusmoin/status.json",
 		Environ: []string{
-			"PGPASSWORD=carrotcake", "PGSSLPASSWORD=carrotcake", "PLUSMOIN_PASSWORD=carrotcake",
-			"PGHOST=db", "APP_PASSWORD=mine", "PLUSMOIN_EVENT=inherited",
+			"PGPASSWORD=carrotcake", "PGSSLPASSWORD=carrotcake", "PLUSMOIN_PASSWORD=carrotcake", "SECRET=carrotcake",
+			"PGHOST=carrotcake", "PGPASSFILE=carrotcake", "NOTIFY_SOCKET=carrotcake", "CREDENTIALS_DIRECTORY=carrotcake",
+			"PLUSMOIN_EVENT=inherited", "HOME=/inherited", "USER=inherited", "LOGNAME=inherited", "SHELL=/inherited",
+			"LANG=C.UTF-8", "LC_TIME=POSIX", "TZ=Asia/Tokyo", "TMPDIR=/var/tmp",
 		},
 	})
 	l.Heard(cluster.Snapshot{}, []cluster.Event{event(1<<60, cluster.SlaveDown, 12, "::1")})
 	env := "\n" + l.file("env")
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{
 		"PLUSMOIN_EVENT=slave_down", "PLUSMOIN_EVENT_ID=1152921504606846976", "PLUSMOIN_CLUSTER_ID=12",
-		"PLUSMOIN_NODE=[::1]:5432", "PLUSMOIN_STATUS_FILE=/run/plusmoin/status.json", "PGHOST=db", "APP_PASSWORD=mine",
+		"PLUSMOIN_NODE=[::1]:5432", "PLUSMOIN_SPLIT_FROM=", "PLUSMOIN_STATUS_FILE=/run/plusmoin/status.json",
+		"LANG=C.UTF-8", "LC_TIME=POSIX", "TZ=Asia/Tokyo", "TMPDIR=/var/tmp", "PATH=" + os.Getenv("PATH"),
+		"HOME=" + me.HomeDir, "USER=" + me.Username, "LOGNAME=" + me.Username, "SHELL=/bin/sh",
 	} {
 		if !strings.Contains(env, "\n"+want+"\n") {
-			t.Errorf("no %s in the environment", want)
+			t.Errorf("no %s in the environment:%s", want, env)
 		}
 	}
 	if strings.Contains(env, "carrotcake") || strings.Contains(env, "inherited") {
@@ -179,7 +188,7 @@ func TestNoDescriptorIsLeaked(t *testing.T) {
 		l.ended(before + uint64(n))
 	}
 	l.settings.Commands = shell("exit 1")
-	l.settings.Commands[cluster.MasterDown] = []string{"/nowhere/to/be/found"}
+	l.settings.Commands[cluster.MasterDown][""] = []string{"/nowhere/to/be/found"}
 	l.Reconfigure(l.settings)
 	run(2, cluster.MasterUp)
 	before := descriptors(t)

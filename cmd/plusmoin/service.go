@@ -68,8 +68,8 @@ func newService(path string, cfg config.Config, out outlet, begun func()) (*serv
 		return nil, err
 	}
 	s.fleet = fleet
-	s.board = newBoard(file, cfg.Heartbeat.Interval)
 	s.runner = triggers.New(s.commands(cfg), s.log)
+	s.board = newBoard(file, cfg.Heartbeat.Interval, s.runner.Warnings)
 	s.systemd = daemon.NewSystemd(s.log)
 	s.pulse = &pulse{systemd: s.systemd, first: begun, schedule: cfg.Heartbeat}
 	s.monitor = monitor.New(fleet, watching(cfg), fleet.Dropped(), s.log, s.board, s.runner, monitor.NewLog(s.log), s.pulse)
@@ -193,8 +193,8 @@ func connections(c config.Config) postgres.Settings {
 // file is the one that is written, which a reload does not change.
 func (s *service) commands(c config.Config) triggers.Settings {
 	return triggers.Settings{
-		Commands: c.Triggers, Timeout: c.TriggerTimeout,
-		StatusFile: s.started.StatusFile, Environ: daemon.Inheritable(os.Environ()),
+		Commands: c.Triggers, Timeout: c.TriggerTimeout, Patience: c.Heartbeat.Interval,
+		StatusFile: s.started.StatusFile, Environ: os.Environ(),
 	}
 }
 

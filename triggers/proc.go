@@ -1,0 +1,101 @@
+package triggers
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a process as /proc shows it. Its id may come to name another one
+// when it has ended, its id and its birth together do not.
+type process struct {
+	pid, parent, group int
+	born               uint64 // in ticks since the boot
+	zombie             bool
+	name               string
+}
+
+// ticks returns the time since the boot as process.born has it. A tick is a
+// hundredth of a second on every architecture of Go's.
+func ticks() uint64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0
+	}
+	return uint64(time.Duration(t.Nano()) / (10 * time.Millisecond))
+}
+
+// processes returns all processes that can be seen.
+func processes() ([]process, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var all []process
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if p, ok := look(pid); ok {
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+// look returns the process with an id, if there is one.
+func look(pid int) (process, bool) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return process{}, false
+	}
+	p, ok := parseStat(stat)
+	p.pid = pid
+	return p, ok
+}
+
+// parseStat reads a /proc/PID/stat but for the id. The name in it may contain
+// anything.
+func parseStat(stat []byte) (process, bool) {
+	opens, closes := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if opens < 0 || closes < opens {
+		return process{}, false
+	}
+	const state, parent, group, born = 0, 1, 2, 19
+	fields := bytes.Fields(stat[closes+1:])
+	if len(fields) <= born {
+		return process{}, false
+	}
+	p := process{
+		name:   string(stat[opens+1 : closes]),
+		zombie: fields[state][0] == 'Z' || fields[state][0] == 'X',
+	}
+	var errs [3]error
+	p.parent, errs[0] = strconv.Atoi(string(fields[parent]))
+	p.group, errs[1] = strconv.Atoi(string(fields[group]))
+	p.born, errs[2] = strconv.ParseUint(string(fields[born]), 10, 64)
+	return p, errs == [3]error{}
+}
+
+// signal sends a signal to p and to nothing else.
+func (p process) signal(s syscall.Signal) error {
+	handle, err := os.FindProcess(p.pid)
+	if err != nil {
+		return err
+	}
+	defer handle.Release() //nolint:errcheck // there is nothing to release twice
+	if now, ok := look(p.pid); ok && now.born != p.born {
+		return os.ErrProcessDone
+	}
+	return handle.Signal(s)
+}
