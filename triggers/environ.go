@@ -26,7 +26,7 @@ func inherited(environ []string) []string {
 		name, _, _ := strings.Cut(entry, "=")
 		return !passed(name)
 	})
-	name, home := self(environ)
+	name, home := self(os.Geteuid(), environ)
 	return append(kept, "HOME="+home, "USER="+name, "LOGNAME="+name, "SHELL="+shell)
 }
 
@@ -34,12 +34,12 @@ func inherited(environ []string) []string {
 // user is one that nobody logs on as.
 const shell = "/bin/sh"
 
-// self returns the name and the home of the user that this process runs as. One
+// self returns the name and the home of the user with an id, as whom this
+// process runs. One
 // who is not in the system's own list, but in a directory service or made by
 // systemd for this run, is believed to be whom environ tells of if it names a
 // home that is the user's own, or none: else it may tell of whoever started us.
-func self(environ []string) (name, home string) {
-	uid := os.Geteuid()
+func self(uid int, environ []string) (name, home string) {
 	if name, home, ok := listed(uid); ok {
 		return name, home
 	}

@@ -35,48 +35,27 @@ type survivor struct {
 // later. Of both only time counts in which this process ran. It returns those
 // that are there still.
 func (f family) end(grace time.Duration) []survivor {
-	if len(f.signal(syscall.SIGTERM, grace)) == 0 {
-		return nil
+	left := f.signal(syscall.SIGTERM, grace)
+	if refused(left) {
+		return left
 	}
 	return f.signal(syscall.SIGKILL, dying)
 }
 
-// signal signals all members and waits until there is none, for limit at most.
-// It returns those that are left. What a member starts meanwhile is asked to
-// end only if it was started before the member was, as it may be what tidies
-// up; but it is killed.
+// signal signals all members and waits until there is none, for limit at most,
+// or until all that are left have refused the signal for long. It returns those.
 func (f family) signal(s syscall.Signal, limit time.Duration) []survivor {
 	within, cancel := awake.WithTimeout(context.Background(), limit)
 	defer cancel()
-	began := ticks()
-	type identity struct {
-		pid  int
-		born uint64
-	}
-	sent := map[identity]error{}
-	var hopeless time.Time // since when all that are left refuse the signal
+	c := call{signal: s, began: ticks(), sent: map[identity]error{}}
+	var hopeless time.Time // since when all that are left refuse
 	const slowest = 250 * time.Millisecond
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, slowest) {
-		members := f.members()
-		if len(members) == 0 {
-			return nil
-		}
-		var left []survivor
-		refuse := true
-		for _, p := range members {
-			id := identity{p.pid, p.born}
-			err, known := sent[id]
-			if !known && (len(sent) == 0 || p.born < began || s == syscall.SIGKILL) {
-				err = p.signal(s)
-			}
-			left = append(left, survivor{p, err})
-			refuse = refuse && errors.Is(err, unix.EPERM)
-		}
-		for _, p := range left {
-			sent[identity{p.pid, p.born}] = p.err
-		}
+		left := c.to(f.members())
 		switch {
-		case !refuse:
+		case len(left) == 0:
+			return nil
+		case !refused(left):
 			hopeless = time.Time{}
 		case hopeless.IsZero():
 			hopeless = time.Now()
@@ -89,6 +68,38 @@ func (f family) signal(s syscall.Signal, limit time.Duration) []survivor {
 		case <-time.After(pause):
 		}
 	}
+}
+
+func refused(list []survivor) bool {
+	return !slices.ContainsFunc(list, func(s survivor) bool { return !errors.Is(s.err, unix.EPERM) })
+}
+
+// call is a signal that is sent to every member once.
+type call struct {
+	signal syscall.Signal
+	began  uint64 // in ticks
+	sent   map[identity]error
+}
+
+// to sends the signal to those that have not had it. What was started after
+// the call began is asked for nothing, as it may be what tidies up; but it is
+// killed.
+func (c call) to(members []process) []survivor {
+	first := len(c.sent) == 0
+	left := make([]survivor, 0, len(members))
+	for _, p := range members {
+		err, known := c.sent[p.identity]
+		switch {
+		case known:
+		case first || p.born < c.began || c.signal == syscall.SIGKILL:
+			err = p.signal(c.signal)
+		default:
+			err = p.signal(0) // it only tells whether it may be signalled
+		}
+		c.sent[p.identity] = err
+		left = append(left, survivor{p, err})
+	}
+	return left
 }
 
 // members returns those that live, the oldest first: a shell is told before the

@@ -10,16 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is a process as /proc shows it. Its id may come to name another one
-// when it has ended, its id and its birth together do not.
-type process struct {
-	pid, parent, group int
-	born               uint64 // in ticks since the boot
-	zombie             bool
-	name               string
+// identity names a process for ever. Its id alone may come to name another one
+// when it has ended.
+type identity struct {
+	pid  int
+	born uint64 // in ticks since the boot
 }
 
-// ticks returns the time since the boot as process.born has it. A tick is a
+// process is a process as /proc shows it.
+type process struct {
+	identity
+	parent, group int
+	zombie        bool
+	name          string
+}
+
+// ticks returns the time since the boot as identity.born has it. A tick is a
 // hundredth of a second on every architecture of Go's.
 func ticks() uint64 {
 	var t unix.Timespec

@@ -200,9 +200,9 @@ func allocated() int {
 func TestParseStat(t *testing.T) {
 	const rest = " 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 99"
 	for stat, want := range map[string]process{
-		"12 (sh) S 1 77 77" + rest:           {parent: 1, group: 77, born: 4711, name: "sh"},
-		"12 (a) Z 1 2 (b)) R 1 78 78" + rest: {parent: 1, group: 78, born: 4711, name: "a) Z 1 2 (b)"},
-		"12 (sh) Z 1 77 77" + rest:           {parent: 1, group: 77, born: 4711, name: "sh", zombie: true},
+		"12 (sh) S 1 77 77" + rest:           {parent: 1, group: 77, identity: identity{born: 4711}, name: "sh"},
+		"12 (a) Z 1 2 (b)) R 1 78 78" + rest: {parent: 1, group: 78, identity: identity{born: 4711}, name: "a) Z 1 2 (b)"},
+		"12 (sh) Z 1 77 77" + rest:           {parent: 1, group: 77, identity: identity{born: 4711}, name: "sh", zombie: true},
 	} {
 		if got, ok := parseStat([]byte(stat)); got != want || !ok {
 			t.Errorf("%q: %+v, %v", stat, got, ok)
