@@ -182,9 +182,15 @@ func (c command) launch(r *reaper) (child, error) {
 // await returns when a file can be read, or is known not to be. Only one
 // command is started at a time, and none of the others is to wait for a disk.
 func await(path string) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	// What is wrong with the file is told by starting it, and it need not be
+	// readable to be executed.
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return
+	}
+	file, err := os.Open(path)
 	if err != nil {
-		return // starting it tells why, or it can be executed but not read
+		return
 	}
 	defer file.Close()
 	_, _ = file.Read(make([]byte, 1))

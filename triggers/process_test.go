@@ -3,10 +3,13 @@ package triggers_test
 import (
 	"os"
 	"os/user"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"plusmoin/cluster"
 	"plusmoin/triggers"
@@ -122,6 +125,44 @@ func TestACommandThatCannotBeStartedFails(t *testing.T) {
 	}
 	if s := l.Stats(); s != (triggers.Stats{Run: 2, Failed: 1}) {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+// A program in a place that hangs, here a file that is leased, is a failure at
+// its timeout and holds up nothing.
+func TestAProgramThatCannotBeReadHoldsUpNothing(t *testing.T) {
+	l := newLab(t, "", triggers.Settings{Timeout: time.Second})
+	program := filepath.Join(l.dir, "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nsleep 1000\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.settings.Commands = unnamed(map[cluster.Kind][]string{
+		cluster.MasterDown: {program},
+		cluster.MasterUp:   {"/bin/sh", "-c", "echo $PLUSMOIN_EVENT_ID >> $DIR/others"},
+	})
+	l.Reconfigure(l.settings)
+	file, err := os.OpenFile(program, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Skipf("NOT CHECKED: files cannot be leased here: %v", err)
+	}
+	l.Heard(cluster.Snapshot{}, []cluster.Event{
+		event(1, cluster.MasterDown, 0, ""), event(2, cluster.MasterUp, 0, ""), event(3, cluster.MasterUp, 1, ""),
+	})
+	eventually(t, "the other cluster", func() bool { return len(l.lines("others")) == 1 })
+	if s := l.Stats(); s.Running != 1 || s.Queued != 1 {
+		t.Errorf("stats %+v", s)
+	}
+	l.ended(3)
+	records := l.log.of(t, "trigger timed out")
+	if len(records) != 1 || !strings.Contains(records[0]["error"].(string), "its file cannot be read") {
+		t.Errorf("log:\n%s", &l.log.text)
+	}
+	if got := l.lines("others"); len(got) != 2 || got[1] != "2" {
+		t.Errorf("then ran %v", got)
 	}
 }
 
