@@ -237,7 +237,7 @@ func runAlien(t *testing.T) {
 // What this process adopts and nobody waits for is reaped, and never the status
 // of a process that somebody waits for is taken.
 func TestOrphansAreReapedAndNothingElse(t *testing.T) {
-	const script = `for i in 1 2 3; do (setsid sh -c 'echo $$ >> $DIR/orphans; exec sleep 0.2' &); done; exit 3`
+	const script = `for i in 1 2 3; do (setsid sh -c 'echo $$ >> $DIR/orphans; sleep 0.2; cut -d " " -f 4 /proc/$$/stat >> $DIR/parents' &); done; exit 3`
 	l := newLab(t, script, triggers.Settings{})
 	for i := range int64(10) {
 		l.Heard(cluster.Snapshot{}, []cluster.Event{event(i, cluster.SlaveDown, int(i), "")})
@@ -256,6 +256,11 @@ func TestOrphansAreReapedAndNothingElse(t *testing.T) {
 			_, err := os.Stat("/proc/" + pid)
 			return err != nil
 		})
+	}
+	for _, pid := range l.lines("parents") {
+		if pid != strconv.Itoa(os.Getpid()) {
+			t.Errorf("an orphan is a child of process %s", pid)
+		}
 	}
 }
 

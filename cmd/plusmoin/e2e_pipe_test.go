@@ -70,7 +70,7 @@ func TestAsProcess1(t *testing.T) {
 	triggers := story.Recorder(w.EventsFile)
 	triggers["plusmoin_up"] = map[string]any{
 		"record": triggers["plusmoin_up"],
-		"orphan": fmt.Sprintf("(setsid sh -c 'sleep 0.2; echo $PPID >>%s; sleep 0.2' &)", filepath.Join(w.dir, "orphans")),
+		"orphan": fmt.Sprintf("(setsid sh -c 'sleep 0.2; cut -d \" \" -f 4 /proc/$$/stat >>%s; sleep 0.2' &)", filepath.Join(w.dir, "orphans")),
 		"pipe":   "kill -PIPE $$",
 	}
 	w.configure(conf{"triggers": triggers}, nodesOf(m)...)
