@@ -49,9 +49,12 @@ func (f family) signal(s syscall.Signal, limit time.Duration) []survivor {
 	defer cancel()
 	c := call{signal: s, began: ticks(), sent: map[identity]error{}}
 	var hopeless time.Time // since when all that are left refuse
-	const slowest = 250 * time.Millisecond
+	slowest, found := 250*time.Millisecond, func(process) {}
+	if s == syscall.SIGKILL { // it is a chase if they fork on and on
+		slowest, found = 20*time.Millisecond, func(p process) { c.send(p, true) }
+	}
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, slowest) {
-		left := c.to(f.members())
+		left := c.to(f.members(found))
 		switch {
 		case len(left) == 0:
 			return nil
@@ -88,33 +91,46 @@ func (c call) to(members []process) []survivor {
 	first := len(c.sent) == 0
 	left := make([]survivor, 0, len(members))
 	for _, p := range members {
-		err, known := c.sent[p.identity]
-		switch {
-		case known:
-		case first || p.born < c.began || c.signal == syscall.SIGKILL:
-			err = p.signal(c.signal)
-		default:
-			err = p.signal(0) // it only tells whether it may be signalled
-		}
-		c.sent[p.identity] = err
-		left = append(left, survivor{p, err})
+		left = append(left, survivor{p, c.send(p, first || p.born < c.began || c.signal == syscall.SIGKILL)})
 	}
 	return left
 }
 
+// send sends the signal to p or only finds out whether it might. It returns
+// what came of that, now or before.
+func (c call) send(p process, meant bool) error {
+	err, known := c.sent[p.identity]
+	if known {
+		return err
+	}
+	if meant {
+		err = p.signal(c.signal)
+	} else {
+		err = p.signal(0)
+	}
+	c.sent[p.identity] = err
+	return err
+}
+
 // members returns those that live, the oldest first: a shell is told before the
-// command that it waits for, or it would begin its next one. Where /proc cannot
-// be read, it is the leader alone.
-func (f family) members() []process {
-	all, err := processes()
+// command that it waits for, or it would begin its next one. It shows those
+// that it knows by themselves as soon as it finds them. Where /proc cannot be
+// read, it is the leader alone.
+func (f family) members(found func(process)) []process {
+	var all []process
+	in := map[int]bool{f.leader.pid: true}
+	err := each(func(p process) {
+		all = append(all, p)
+		if p.group != f.leader.pid && !f.marked(p) {
+			return
+		}
+		in[p.pid] = true
+		if !p.zombie {
+			found(p)
+		}
+	})
 	if err != nil {
 		return []process{f.leader}
-	}
-	in := map[int]bool{f.leader.pid: true}
-	for _, p := range all {
-		if p.group == f.leader.pid || f.marked(p) {
-			in[p.pid] = true
-		}
 	}
 	// The children of members too, should one have got rid of its mark.
 	for grown := true; grown; {

@@ -35,28 +35,64 @@ func ticks() uint64 {
 	return uint64(time.Duration(t.Nano()) / (10 * time.Millisecond))
 }
 
-// processes returns all processes that can be seen.
-func processes() ([]process, error) {
+// each shows all processes that can be seen, and those that they start
+// meanwhile: one that was gone when it was looked at may have left a child.
+func each(see func(process)) error {
+	last := newest()
 	dir, err := os.Open("/proc")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []process
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
-		if err != nil {
+		if err != nil || last > 0 && pid > last {
 			continue
 		}
 		if p, ok := look(pid); ok {
-			all = append(all, p)
+			see(p)
 		}
 	}
-	return all, nil
+	const most = 10_000 // so that it ends on a machine that starts them faster than we look
+	for end := last + most; last < end; {
+		now := newest()
+		if now <= last { // nothing new, or the ids began anew
+			break
+		}
+		for pid := last + 1; pid <= min(now, end); pid++ {
+			if p, ok := look(pid); ok && !isThread(pid) {
+				see(p)
+			}
+		}
+		last = now
+	}
+	return nil
+}
+
+// newest returns the id that was given last, 0 if it is not known. Threads have
+// ids too.
+func newest() int {
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(load)
+	if len(fields) == 0 {
+		return 0
+	}
+	// It is the last field; what is no number gives 0.
+	pid, _ := strconv.Atoi(string(fields[len(fields)-1]))
+	return pid
+}
+
+// isThread says that an id is that of a thread of a process with another id.
+func isThread(pid int) bool {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	return err == nil && !bytes.Contains(status, []byte("\nTgid:\t"+strconv.Itoa(pid)+"\n"))
 }
 
 // look returns the process with an id, if there is one.

@@ -136,7 +136,7 @@ func (c command) start(r *reaper, late, stop <-chan struct{}) (child, cut, error
 			}
 		}
 	}()
-	why := uncut
+	var why cut
 	select {
 	case err := <-started:
 		return p, uncut, err

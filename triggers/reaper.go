@@ -150,15 +150,11 @@ func children() ([]int, error) {
 }
 
 func childrenByParent() ([]int, error) {
-	all, err := processes()
-	if err != nil {
-		return nil, err
-	}
 	var pids []int
-	for _, p := range all {
+	err := each(func(p process) {
 		if p.parent == os.Getpid() {
 			pids = append(pids, p.pid)
 		}
-	}
-	return pids, nil
+	})
+	return pids, err
 }
