@@ -51,7 +51,7 @@ func (f family) signal(s syscall.Signal, limit time.Duration) []survivor {
 	var hopeless time.Time // since when all that are left refuse
 	slowest, found := 250*time.Millisecond, func(process) {}
 	if s == syscall.SIGKILL { // it is a chase if they fork on and on
-		slowest, found = 20*time.Millisecond, func(p process) { c.send(p, true) }
+		slowest, found = 20*time.Millisecond, func(p process) { _ = c.send(p, true) } // it is told below
 	}
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, slowest) {
 		left := c.to(f.members(found))

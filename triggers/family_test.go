@@ -15,79 +15,88 @@ import (
 	"plusmoin/triggers"
 )
 
-// hang notes its process id in a file named after its event and goes nowhere.
-// It stands in single quotes, and "deaf" makes it deaf to SIGTERM.
-const hang = `sh -c "echo \$\$ > $DIR/new$PLUSMOIN_EVENT_ID; mv $DIR/new$PLUSMOIN_EVENT_ID $DIR/child$PLUSMOIN_EVENT_ID; exec sleep 1000"`
+// hang notes its process id in a file named after its command and its event,
+// and goes nowhere.
+const hang = `sh -c "echo \$\$ > $DIR/$WAY.new$PLUSMOIN_EVENT_ID; mv $DIR/$WAY.new$PLUSMOIN_EVENT_ID $DIR/$WAY$PLUSMOIN_EVENT_ID; exec sleep 1000"`
 
 // ways are what a script may do with a command that hangs.
 var ways = map[string]string{
-	"child":              hang,
-	"session":            "setsid " + hang,
-	"waited session":     "setsid -w " + hang,
-	"timeout":            "timeout 1000 " + hang,
-	"nohup":              "nohup " + hang + " & wait",
-	"orphan":             "(" + hang + " &); sleep 1000",
-	"orphan, session":    "(setsid " + hang + " &); sleep 1000",
-	"daemon":             "(setsid sh -c '(" + hang + " &)' <&- >&- 2>&- &); sleep 1000",
-	"without a word":     "(env -i setsid " + hang + " &); sleep 1000",
-	"deaf daemon":        "(trap '' TERM; setsid " + hang + " &); sleep 1000",
-	"daemon of a daemon": "(setsid sh -c '(setsid sh -c \"sleep 0.1; (setsid $DIR/hang &)\" &)' &); sleep 1000",
-}
-
-// newFamilyLab is a lab that has hang as a program too.
-func newFamilyLab(t *testing.T, script string, s triggers.Settings) *lab {
-	t.Helper()
-	l := newLab(t, script, s)
-	program := "#!/bin/sh\n" + hang + "\n"
-	if err := os.WriteFile(filepath.Join(l.dir, "hang"), []byte(program), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return l
+	"child":            hang,
+	"session":          "setsid " + hang,
+	"waited-session":   "setsid -w " + hang,
+	"timeout":          "timeout 1000 " + hang,
+	"nohup":            "nohup " + hang + " & wait",
+	"orphan":           "(" + hang + " &); sleep 1000",
+	"orphan-session":   "(setsid " + hang + " &); sleep 1000",
+	"daemon":           "(setsid sh -c '(" + hang + " &)' <&- >&- 2>&- &); sleep 1000",
+	"without-a-word":   "(env -i setsid " + hang + " &); sleep 1000",
+	"deaf-daemon":      "(trap '' TERM; setsid " + hang + " &); sleep 1000",
+	"daemon-of-daemon": "(setsid sh -c '(setsid sh -c \"sleep 0.1; (setsid $DIR/hang &)\" &)' &); sleep 1000",
 }
 
 // Whatever a command does with what it starts, it is ended with it, and what
 // another command did in the same way goes on: one that has ended, and one that
-// runs beside it.
+// runs beside it. All ways are tried at once, each in a lane of its own.
 func TestTimeoutEndsAllDescendantsAndNoOthers(t *testing.T) {
+	scripts := map[string]string{}
 	for name, way := range ways {
-		t.Run(name, func(t *testing.T) {
-			script := `[ $PLUSMOIN_EVENT_ID = 1 ] && { (` + way + `) & until [ -e $DIR/child1 ]; do sleep 0.01; done; exit; }
+		scripts[name] = "export WAY=" + name + `
+[ $PLUSMOIN_EVENT_ID = 1 ] && { (` + way + `) & until [ -e $DIR/${WAY}1 ]; do sleep 0.05; done; exit; }
 ` + way
-			l := newFamilyLab(t, script, triggers.Settings{Timeout: 10 * patience, Grace: 200 * time.Millisecond})
-			l.Heard(cluster.Snapshot{}, []cluster.Event{event(1, cluster.SlaveUp, 1, "")})
-			left := l.pid("child1")
-			t.Cleanup(func() { endSession(left) })
-			l.ended(1)
-			l.Heard(cluster.Snapshot{}, []cluster.Event{event(2, cluster.SlaveUp, 2, "")})
-			beside := l.pid("child2")
-			l.settings.Timeout = time.Second
-			l.Reconfigure(l.settings)
-			l.Heard(cluster.Snapshot{}, []cluster.Event{event(3, cluster.SlaveUp, 3, "")})
-			doomed := l.pid("child3")
-			l.ended(2)
-			if alive(doomed) {
-				t.Error("it lives")
-			}
-			if !alive(left) || !alive(beside) {
-				t.Errorf("alive: of a command before %v, of one beside %v", alive(left), alive(beside))
-			}
-			if s := l.Stats(); s != (triggers.Stats{Run: 2, Failed: 1, TimedOut: 1, Running: 1}) {
-				t.Errorf("stats %+v, log:\n%s", s, &l.log.text)
-			}
-			l.Close(0)
-			if alive(beside) {
-				t.Error("it lives after Close")
-			}
-			if !alive(left) {
-				t.Error("Close ended what a successful command left behind")
-			}
-		})
+	}
+	l := newLab(t, "", triggers.Settings{Timeout: 10 * patience, Grace: 200 * time.Millisecond, Commands: named(scripts)})
+	if err := os.WriteFile(filepath.Join(l.dir, "hang"), []byte("#!/bin/sh\n"+hang+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n := uint64(len(ways))
+	run := func(id int64) map[string]int {
+		l.Heard(cluster.Snapshot{}, []cluster.Event{event(id, cluster.SlaveUp, int(id), "")})
+		pids := map[string]int{}
+		for name := range ways {
+			pids[name] = l.pid(name + strconv.FormatInt(id, 10))
+		}
+		return pids
+	}
+	left := run(1)
+	t.Cleanup(func() {
+		for _, pid := range left {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		l.endAll()
+	})
+	l.ended(n)
+	beside := run(2)
+	l.settings.Timeout = 3 * time.Second
+	l.Reconfigure(l.settings)
+	doomed := run(3)
+	l.ended(2 * n)
+	for name := range ways {
+		if alive(doomed[name]) || !alive(left[name]) || !alive(beside[name]) {
+			t.Errorf("%s: alive: at its timeout %v, of one before %v, of one beside %v",
+				name, alive(doomed[name]), alive(left[name]), alive(beside[name]))
+		}
+	}
+	if s := l.Stats(); s != (triggers.Stats{Run: 2 * n, Failed: n, TimedOut: n, Running: int(n)}) {
+		t.Errorf("stats %+v, log:\n%s", s, &l.log.text)
+	}
+	l.Close(0)
+	for name := range ways {
+		if alive(beside[name]) || !alive(left[name]) {
+			t.Errorf("%s: alive after Close: what ran %v, what a successful command left behind %v",
+				name, alive(beside[name]), alive(left[name]))
+		}
 	}
 }
 
-// endSession ends what is left of a command that slept.
-func endSession(pid int) {
-	_ = syscall.Kill(pid, syscall.SIGKILL)
+// endAll ends what knows the folder of the lab.
+func (l *lab) endAll() {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, f := range files {
+		environ, err := os.ReadFile(f)
+		if pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f))); err == nil && strings.Contains(string(environ), "DIR="+l.dir+"\x00") {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // A script that tidies up starts commands for that; they are not asked to end.
