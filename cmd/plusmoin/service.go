@@ -142,9 +142,10 @@ func (s *service) reload(ctx context.Context) {
 	s.runner.Reconfigure(s.commands(cfg))
 	s.level.Set(cfg.LogLevel)
 	s.inJSON.Store(inJSON(cfg))
-	s.board.reloaded(cfg.Heartbeat.Interval, restart)
 	s.cfg = cfg
 	s.log.Info("configuration reloaded", "file", s.path)
+	// Last, since plusmoin reload returns when the status tells of it.
+	s.board.reloaded(cfg.Heartbeat.Interval, restart)
 }
 
 // affordable returns an error if this process, which runs already, can have too
