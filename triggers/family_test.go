@@ -187,6 +187,7 @@ func runAlien(t *testing.T) {
 	for name, script := range map[string]string{
 		"command": "exec " + become + stay,
 		"child":   become + stay + "; echo never",
+		"daemon":  "(setsid " + become + stay + " &); sleep 1000",
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, "", triggers.Settings{

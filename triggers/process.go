@@ -66,6 +66,9 @@ func (e ending) attrs() []slog.Attr {
 	return []slog.Attr{how, slog.String("output", e.output)}
 }
 
+// errLate is why a command is not started any more.
+var errLate = errors.New("it is too late")
+
 // errLost is why it is not known how a command ended.
 var errLost = errors.New("something else took its exit status")
 
@@ -119,14 +122,14 @@ func (c command) run(r *reaper, stop <-chan struct{}) ending {
 }
 
 // start starts the command, unless that takes until late or stop is closed: a
-// program in a file system that hangs must hold up nobody. It is ended then
-// should it start after all.
+// program in a file system that hangs must hold up nobody, and not run when it
+// can be read hours later.
 func (c command) start(r *reaper, late, stop <-chan struct{}) (child, cut, error) {
 	started, gone := make(chan error), make(chan struct{})
 	var p child
 	go func() {
 		var err error
-		p, err = c.launch(r)
+		p, err = c.launch(r, gone)
 		select {
 		case started <- err:
 		case <-gone:
@@ -149,8 +152,8 @@ func (c command) start(r *reaper, late, stop <-chan struct{}) (child, cut, error
 	return child{}, why, fmt.Errorf("%s does not start, its file cannot be read", c.argv[0])
 }
 
-// launch starts the command and what waits for its end.
-func (c command) launch(r *reaper) (child, error) {
+// launch starts the command and what waits for its end, unless gone is closed.
+func (c command) launch(r *reaper, gone <-chan struct{}) (child, error) {
 	output := new(tail)
 	cmd := exec.Command(c.argv[0], c.argv[1:]...)
 	cmd.Env = c.env
@@ -159,6 +162,11 @@ func (c command) launch(r *reaper) (child, error) {
 	cmd.WaitDelay = drain
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	await(cmd.Path)
+	select {
+	case <-gone:
+		return child{}, errLate
+	default:
+	}
 	m, err := r.start(cmd)
 	if err != nil {
 		return child{}, err

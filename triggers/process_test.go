@@ -129,11 +129,11 @@ func TestACommandThatCannotBeStartedFails(t *testing.T) {
 }
 
 // A program in a place that hangs, here a file that is leased, is a failure at
-// its timeout and holds up nothing.
+// its timeout and holds up nothing; nor does it run when it can be read again.
 func TestAProgramThatCannotBeReadHoldsUpNothing(t *testing.T) {
 	l := newLab(t, "", triggers.Settings{Timeout: time.Second})
 	program := filepath.Join(l.dir, "program")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\nsleep 1000\n"), 0o700); err != nil {
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho $PLUSMOIN_EVENT_ID >> "+l.dir+"/ran\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	l.settings.Commands = unnamed(map[cluster.Kind][]string{
@@ -145,7 +145,7 @@ func TestAProgramThatCannotBeReadHoldsUpNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer file.Close() // again
 	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
 		t.Skipf("NOT CHECKED: files cannot be leased here: %v", err)
 	}
@@ -163,6 +163,14 @@ func TestAProgramThatCannotBeReadHoldsUpNothing(t *testing.T) {
 	}
 	if got := l.lines("others"); len(got) != 2 || got[1] != "2" {
 		t.Errorf("then ran %v", got)
+	}
+	if err := file.Close(); err != nil { // which ends the lease
+		t.Fatal(err)
+	}
+	l.Heard(cluster.Snapshot{}, []cluster.Event{event(4, cluster.MasterDown, 0, "")})
+	l.ended(4)
+	if got := l.lines("ran"); len(got) != 1 || got[0] != "4" {
+		t.Errorf("of the program ran %v", got)
 	}
 }
 
