@@ -23,6 +23,7 @@ const dying = time.Second
 type family struct {
 	leader process
 	mark   mark
+	met    map[identity]bool // those found so far
 }
 
 // survivor is a process that could not be ended.
@@ -121,7 +122,7 @@ func (f family) members(found func(process)) []process {
 	in := map[int]bool{f.leader.pid: true}
 	err := each(func(p process) {
 		all = append(all, p)
-		if p.group != f.leader.pid && !f.marked(p) {
+		if p.group != f.leader.pid && !f.met[p.identity] && !f.marked(p) {
 			return
 		}
 		in[p.pid] = true
@@ -132,7 +133,8 @@ func (f family) members(found func(process)) []process {
 	if err != nil {
 		return []process{f.leader}
 	}
-	// The children of members too, should one have got rid of its mark.
+	// The children of members too, should one have got rid of its mark. It is a
+	// member still when its parent has ended.
 	for grown := true; grown; {
 		grown = false
 		for _, p := range all {
@@ -142,6 +144,9 @@ func (f family) members(found func(process)) []process {
 		}
 	}
 	all = slices.DeleteFunc(all, func(p process) bool { return !in[p.pid] || p.zombie })
+	for _, p := range all {
+		f.met[p.identity] = true
+	}
 	slices.SortFunc(all, func(a, b process) int {
 		return cmp.Or(cmp.Compare(a.born, b.born), cmp.Compare(a.pid, b.pid))
 	})

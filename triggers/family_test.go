@@ -31,6 +31,8 @@ var ways = map[string]string{
 	"daemon":           "(setsid sh -c '(" + hang + " &)' <&- >&- 2>&- &); sleep 1000",
 	"without-a-word":   "(env -i setsid " + hang + " &); sleep 1000",
 	"deaf-daemon":      "(trap '' TERM; setsid " + hang + " &); sleep 1000",
+	"unmarked":         "prlimit --rttime=unlimited setsid -w " + hang,
+	"deaf-unmarked":    `prlimit --rttime=unlimited sh -c '(trap "" TERM; exec setsid $DIR/hang) & wait'`,
 	"daemon-of-daemon": "(setsid sh -c '(setsid sh -c \"sleep 0.1; (setsid $DIR/hang &)\" &)' &); sleep 1000",
 }
 

@@ -184,7 +184,7 @@ func (c command) launch(r *reaper, gone <-chan struct{}) (child, error) {
 		_ = cmd.Wait()
 		r.waited(pid)
 	}()
-	return child{family{leader, m}, cmd, output, ended, func() { close(free) }, reaped}, nil
+	return child{family{leader, m, map[identity]bool{}}, cmd, output, ended, func() { close(free) }, reaped}, nil
 }
 
 // await returns when a file can be read, or is known not to be. Only one
