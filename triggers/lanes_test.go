@@ -99,7 +99,7 @@ slave_down) exit 3;;
 slave_up) kill -9 $$;;
 master_down) sleep 1000;;
 esac`
-	l := newLab(t, "", triggers.Settings{Timeout: time.Second, Grace: 50 * time.Millisecond, Commands: named(map[string]string{"p": script})})
+	l := newLab(t, "", triggers.Settings{Timeout: 3 * time.Second, Grace: 50 * time.Millisecond, Commands: named(map[string]string{"p": script})})
 	l.settings.Commands[cluster.MasterUp]["p"] = []string{"/nowhere/to/be/found"}
 	l.Reconfigure(l.settings)
 	if w := l.Warnings(); len(w) != 0 {
@@ -113,7 +113,7 @@ esac`
 	l.ended(5)
 	want := map[string]string{
 		"s1:5432": `trigger slave_down "p" of cluster 0, node s1:5432, failed at `,
-		"s2:5432": "ended by SIGKILL", "m3:5432": "timed out after 1s", "m4:5432": "not started: ", "m5:5432": "nothing",
+		"s2:5432": "ended by SIGKILL", "m3:5432": "timed out after 3s", "m4:5432": "not started: ", "m5:5432": "nothing",
 	}
 	warnings := l.Warnings()
 	if len(warnings) != 4 {
