@@ -132,4 +132,8 @@ const (
 	SecondWriter WarningKind = "second_writer" // something else writes the heartbeat row of a master
 	ListedTwice  WarningKind = "listed_twice"  // one server is configured under two names
 	FarAhead     WarningKind = "far_ahead"     // a heartbeat row is more than a day ahead of the clock
+
+	// These are not the core's: whoever runs triggers adds them.
+	TriggerFailed  WarningKind = "trigger_failed"  // exit code, signal, timeout, or not started
+	TriggerWaiting WarningKind = "trigger_waiting" // for longer than a heartbeat for another one
 )

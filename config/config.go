@@ -34,9 +34,10 @@ type Config struct {
 	RecoverSyncDelay time.Duration        // at most MaxSyncDelay
 	Nodes            []cluster.NodeConfig // each node once, in the order of the file
 
-	// Triggers has the command line of every trigger that is to run. A shell
-	// command has become the command line of a shell.
-	Triggers       map[cluster.Kind][]string
+	// Triggers has the command lines of every trigger that is to run, by the
+	// name of the command, which is "" for one that has none. A shell command
+	// has become the command line of a shell.
+	Triggers       map[cluster.Kind]map[string][]string
 	TriggerTimeout time.Duration // above 0
 
 	LogFile    string

@@ -43,7 +43,7 @@ func TestSample(t *testing.T) {
 // what it says to be no default may then differ.
 func TestSampleShowsDefaults(t *testing.T) {
 	got := parse(t, uncommented(t))
-	if len(got.Nodes) != 3 || len(got.Triggers) != 2 || got.SSLRootCert == "" || got.SSLCert == "" || got.PassFile == "" {
+	if len(got.Nodes) != 3 || len(got.Triggers) != 3 || got.SSLRootCert == "" || got.SSLCert == "" || got.PassFile == "" {
 		t.Errorf("the examples are not all there: %+v", got)
 	}
 	plain := parse(t, sample(t))

@@ -77,8 +77,8 @@ func newService(path string, cfg config.Config, out outlet, begun func()) (*serv
 		return nil, err
 	}
 	s.fleet = fleet
-	s.board = newBoard(file, cfg.Heartbeat.Interval)
 	s.runner = triggers.New(s.commands(cfg), s.log)
+	s.board = newBoard(file, cfg.Heartbeat.Interval, s.runner.Warnings)
 	s.systemd = daemon.NewSystemd(s.log)
 	s.pulse = &pulse{systemd: s.systemd, first: begun, schedule: cfg.Heartbeat}
 	s.monitor = monitor.New(fleet, watching(cfg), fleet.Dropped(), keeper, s.log, s.board, s.runner, monitor.NewLog(s.log), s.pulse)
@@ -175,9 +175,10 @@ func (s *service) reload(ctx context.Context) {
 	s.runner.Reconfigure(s.commands(cfg))
 	s.level.Set(cfg.LogLevel)
 	s.inJSON.Store(inJSON(cfg))
-	s.board.reloaded(cfg.Heartbeat.Interval, restart)
 	s.cfg = cfg
 	s.log.Info("configuration reloaded", "file", s.path)
+	// Last, since plusmoin reload returns when the status tells of it.
+	s.board.reloaded(cfg.Heartbeat.Interval, restart)
 }
 
 // affordable returns an error if this process, which runs already, can have too
@@ -226,8 +227,8 @@ func connections(c config.Config) postgres.Settings {
 // file is the one that is written, which a reload does not change.
 func (s *service) commands(c config.Config) triggers.Settings {
 	return triggers.Settings{
-		Commands: c.Triggers, Timeout: c.TriggerTimeout,
-		StatusFile: s.started.StatusFile, Environ: daemon.Inheritable(os.Environ()),
+		Commands: c.Triggers, Timeout: c.TriggerTimeout, Patience: c.Heartbeat.Interval,
+		StatusFile: s.started.StatusFile, Environ: os.Environ(),
 	}
 }
 
