@@ -94,23 +94,6 @@ func TestLock(t *testing.T) {
 	lock.Release()
 }
 
-// TestLockOfRemovedFile has a holder release, and so remove, the file that
-// another process has just opened: a lock on that would keep nobody out.
-func TestLockOfRemovedFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "pid")
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if err := (&Lock{file}).take(path); !errors.Is(err, errReplaced) {
-		t.Errorf("lock of a removed file: %v", err)
-	}
-}
-
 func TestAcquireKeepsOtherFiles(t *testing.T) {
 	for _, text := range []string{"{}", "12 13", strings.Repeat("1", 100)} {
 		path := filepath.Join(t.TempDir(), "pid")
@@ -142,10 +125,10 @@ func TestCheck(t *testing.T) {
 		{file, Replace, ""},
 		{dir + "/made/for/it", Write, ""},
 		{dir + "/missing", Read, "there is no " + dir + "/missing"},
-		{dir + "/none/missing", Read, "there is no folder " + dir + "/none"},
-		{file + "/below", Write, file + " is no folder"},
-		{dir, Read, "is a folder"},
-		{dir, Replace, "is a folder"},
+		{dir + "/none/missing", Read, "there is no directory " + dir + "/none"},
+		{file + "/below", Write, file + " is no directory"},
+		{dir, Read, "is a directory"},
+		{dir, Replace, "is a directory"},
 	} {
 		p := Check(c.path, c.use)
 		switch {
