@@ -56,6 +56,8 @@ func Check(path string, use Use) *Problem {
 		return &Problem{Text: path + " is a directory"}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return &Problem{Text: err.Error()}
+	case use == Replace && err == nil && !link && !info.Mode().IsRegular():
+		return &Problem{Text: path + " is no regular file"}
 	case use == Replace:
 		return replace(path, info, me)
 	case use.reads() && err != nil:
@@ -158,8 +160,11 @@ func allowed(path string, use Use, me User) *Problem {
 		return p
 	}
 	p.Remedy = remedy(path, info, use, me)
-	if p.Remedy == "" {
+	switch own := filepath.Join(path, "plusmoin"); {
+	case p.Remedy == "":
 		p.Text += "; " + elsewhere(use)
+	case strings.HasPrefix(p.Remedy, "install "):
+		p.Text += ", which is not plusmoin's alone; name a file in a directory of its own, such as " + own
 	}
 	return p
 }

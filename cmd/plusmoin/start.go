@@ -285,9 +285,17 @@ func usable(list files) error {
 	}
 	hint := ""
 	if len(remedies) > 0 {
+		// What a directory holds is put right before it is given away: its new
+		// owner could put something else there.
+		slices.SortStableFunc(remedies, func(a, b string) int { return depth(b) - depth(a) })
 		hint = "run as root: " + strings.Join(remedies, " && ")
 	}
 	return withHint(errors.New(strings.Join(texts, "\n")), hint)
+}
+
+// depth tells how deep in the tree the last file is that a command names.
+func depth(command string) int {
+	return strings.Count(command[strings.LastIndexByte(command, ' ')+1:], "/")
 }
 
 // refusal explains why the pid file could not be had.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"plusmoin/config"
 	"plusmoin/daemon"
@@ -39,18 +40,19 @@ type named struct{ what, path string }
 // separate refuses files that are one: what is written to the one would destroy
 // the other. The daemon's own files count only if there is a daemon.
 func separate(path string, cfg config.Config, asDaemon bool) error {
-	files := []named{
-		{"the configuration", path}, {"status_file", cfg.StatusFile},
+	own := []named{
+		{"status_file", cfg.StatusFile},
 		{"the lock of status_file", status.LockPath(cfg.StatusFile)},
 		{"the temporary file of status_file", status.TempPath(cfg.StatusFile)},
 	}
+	files := []named{{"the configuration", path}}
 	if asDaemon {
 		files = append(files, named{"pid_file", cfg.PidFile}, named{"log_file", cfg.LogFile})
 	}
 	for i, a := range files {
-		for _, b := range files[:i] {
+		for _, b := range slices.Concat(own, files[i+1:]) {
 			if daemon.SameFile(a.path, b.path) {
-				return hinted{fmt.Errorf("%s and %s are one file: %s", b.what, a.what, a.path), "give each a name of its own"}
+				return hinted{fmt.Errorf("%s and %s are one file: %s", a.what, b.what, b.path), "give each a name of its own"}
 			}
 		}
 	}
