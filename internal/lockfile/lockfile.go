@@ -95,6 +95,9 @@ func take(file *os.File, path, text string, known func([]byte) bool) error {
 	if n == len(content) || !known(content[:n]) {
 		return plainfile.Error{Path: path, Text: "holds something else than a process id"}
 	}
+	if n == 0 { // it is new, and everybody may ask who holds it, whatever the umask is
+		_ = file.Chmod(0o644)
+	}
 	// A full disk keeps nobody from holding the lock.
 	if _, err := file.WriteAt([]byte(text), 0); err == nil {
 		_ = file.Truncate(int64(len(text)))
