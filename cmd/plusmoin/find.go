@@ -16,10 +16,12 @@ type target struct {
 	pidFile string
 	// statusFile and user are what the configuration says, "" without one.
 	statusFile, user string
+	// foreground lets it be one that runs in the foreground, too.
+	foreground bool
 }
 
 func targetOf(cfg config.Config) target {
-	return target{cfg.PidFile, cfg.StatusFile, cfg.DaemonUser}
+	return target{pidFile: cfg.PidFile, statusFile: cfg.StatusFile, user: cfg.DaemonUser}
 }
 
 // running returns the daemon, or an error with a hint. It is the process that
@@ -27,7 +29,7 @@ func targetOf(cfg config.Config) target {
 // writes the status file.
 func running(t target) (*daemon.Process, error) {
 	p, err := daemon.Find(t.pidFile)
-	if errors.Is(err, daemon.ErrNotRunning) && t.statusFile != "" && status.Daemon(t.statusFile) {
+	if errors.Is(err, daemon.ErrNotRunning) && t.statusFile != "" && (t.foreground || status.Daemon(t.statusFile)) {
 		p, err = daemon.Find(status.LockPath(t.statusFile))
 	}
 	var stranger daemon.StrangerError

@@ -29,7 +29,7 @@ func reloadCommand(o *options) *cobra.Command {
 
 The file is checked first: with an error in it nothing is sent to the daemon.
 reload returns when the daemon has told by status_file what came of it, and
-names the keys that need a restart.
+names the keys that need a restart. It works for a plusmoin in the foreground too.
 
 With --log-only the daemon opens log_file anew and does nothing else, whatever is
 in the configuration: for logrotate. Where no daemon runs there is nothing to do,
@@ -98,7 +98,9 @@ func (o *options) reopen(cmd *cobra.Command, pidFile string) error {
 
 // reload tells the daemon to reload and returns what it made of that.
 func reload(ctx context.Context, cfg config.Config) (status.Config, error) {
-	p, err := running(targetOf(cfg))
+	where := targetOf(cfg)
+	where.foreground = true
+	p, err := running(where)
 	if errors.Is(err, daemon.ErrNotRunning) {
 		return status.Config{}, hinted{err, "plusmoin start starts it; if pid_file was changed, that takes effect by a restart: put it back and stop plusmoin first"}
 	}

@@ -101,8 +101,10 @@ func (s *service) run(ctx context.Context, asked requests) error {
 	for {
 		select {
 		case <-asked.reopen:
-			s.reopen(s.cfg.LogFile)
-			s.log.Info("log file opened anew", "file", s.cfg.LogFile)
+			if s.outlet.divert != nil {
+				s.reopen(s.cfg.LogFile)
+				s.log.Info("log file opened anew", "file", s.cfg.LogFile)
+			}
 		case <-asked.reload:
 			s.systemd.Reloading()
 			s.reload(ctx)
