@@ -86,9 +86,17 @@ func acquireStatus(cfg config.Config, asDaemon bool) (lock *status.Lock, trouble
 	case err == nil:
 		return lock, nil, nil
 	case errors.As(err, &held):
-		return nil, nil, hinted{held, fmt.Sprintf("one of the two is enough: end that one (plusmoin stop, or kill %d), or name another status_file", held.PID)}
+		return nil, nil, hinted{held, "one of the two is enough: name another status_file, or end that one: " + ending(held)}
 	case errors.As(err, &strange):
 		return nil, nil, hinted{err, "see whose that is, and remove it if nothing needs it; or name another status_file"}
 	}
 	return nil, err, nil
+}
+
+// ending tells how the plusmoin that holds a status file is ended.
+func ending(held status.HeldError) string {
+	if status.Daemon(held.Path) {
+		return "plusmoin stop"
+	}
+	return fmt.Sprintf("it runs in the foreground, so kill %d, or systemctl stop plusmoin", held.PID)
 }
