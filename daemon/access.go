@@ -34,14 +34,21 @@ type Problem struct {
 	Remedy string // a command for root, "" if none helps
 }
 
-// Check returns what keeps this process from using the file at an absolute
-// path, nil if nothing does. Missing directories of a file to be written are
-// made. Nothing else is touched.
-func Check(path string, use Use) *Problem {
-	me := Self()
+// asker is who wants to use a file.
+type asker struct {
+	User
+	config, program string // the directories they are in are never given away
+}
+
+// Check returns what keeps this process, whose configuration is the file config,
+// from using the file at an absolute path, nil if nothing does. Missing
+// directories of a file to be written are made. Nothing else is touched.
+func Check(path string, use Use, config string) *Problem {
+	me := asker{User: Self(), config: config}
+	me.program, _ = os.Executable() // unknown is nowhere
 	if !use.reads() {
 		// What is missing still is told below.
-		_ = os.MkdirAll(filepath.Dir(path), 0o755)
+		_ = plainfile.MakeDirectory(filepath.Dir(path))
 	}
 	if p := enter(filepath.Dir(path), me, use); p != nil {
 		return p
@@ -86,7 +93,7 @@ func plain(path string, use Use) *Problem {
 }
 
 // enter finds the first directory on the way to dir that does not let us in.
-func enter(dir string, me User, use Use) *Problem {
+func enter(dir string, me asker, use Use) *Problem {
 	if dir != filepath.Dir(dir) {
 		if p := enter(filepath.Dir(dir), me, use); p != nil {
 			return p
@@ -124,7 +131,7 @@ func enter(dir string, me User, use Use) *Problem {
 // replace looks at the directory of path, and at what is to be replaced if there
 // is something: in a directory such as /tmp everybody may write, but not touch
 // what others wrote.
-func replace(path string, info fs.FileInfo, me User) *Problem {
+func replace(path string, info fs.FileInfo, me asker) *Problem {
 	dir := filepath.Dir(path)
 	if p := allowed(dir, Replace, me); p != nil {
 		return p
@@ -141,7 +148,7 @@ func replace(path string, info fs.FileInfo, me User) *Problem {
 }
 
 // allowed checks whether a file may be used, or a directory written to.
-func allowed(path string, use Use, me User) *Problem {
+func allowed(path string, use Use, me asker) *Problem {
 	right, verb := uint32(unix.W_OK), "write"
 	if use.reads() {
 		right, verb = unix.R_OK, "read"
@@ -172,7 +179,7 @@ func allowed(path string, use Use, me User) *Problem {
 // remedy returns the command for root that lets us use what is at path, "" if
 // there is none that is safe: what a link leads to, what is root's outside of
 // plusmoin's own directories and what belongs to the system is not touched.
-func remedy(path string, info fs.FileInfo, use Use, me User) string {
+func remedy(path string, info fs.FileInfo, use Use, me asker) string {
 	dir := filepath.Dir(path)
 	mode, ours := map[bool]string{true: "u+r", false: "u+w"}[use.reads()], owner(info) == os.Geteuid()
 	switch {
@@ -180,7 +187,7 @@ func remedy(path string, info fs.FileInfo, use Use, me User) string {
 		return ""
 	case ours:
 		return "chmod " + mode + " " + quote(path)
-	case info.IsDir() && mine(path) && !within(path, "/etc"):
+	case info.IsDir() && mine(path) && me.mayHave(path):
 		return "chown " + quote(me.Name) + " " + quote(path)
 	case info.IsDir():
 		return makeDirectory(filepath.Join(path, "plusmoin"), me)
@@ -207,13 +214,18 @@ func elsewhere(use Use) string {
 }
 
 // group returns the command that lets our group use what is at path.
-func group(me User, path, mode string) string {
+func group(me asker, path, mode string) string {
 	return "chgrp " + quote(me.group()) + " " + quote(path) + " && chmod " + mode + " " + quote(path)
+}
+
+// mayHave says that a directory can be given away: it is not for what root obeys.
+func (me asker) mayHave(dir string) bool {
+	return !within(dir, "/etc") && !within(me.config, dir) && !within(me.program, dir)
 }
 
 // makeDirectory returns the command that makes a directory of ours, "" where none
 // belongs or something is there already.
-func makeDirectory(dir string, me User) string {
+func makeDirectory(dir string, me asker) string {
 	parent := filepath.Dir(dir)
 	for missing(parent) {
 		parent = filepath.Dir(parent)

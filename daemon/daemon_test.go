@@ -130,7 +130,7 @@ func TestCheck(t *testing.T) {
 		{dir, Read, "is a directory"},
 		{dir, Replace, "is a directory"},
 	} {
-		p := Check(c.path, c.use)
+		p := Check(c.path, c.use, "")
 		switch {
 		case p == nil && c.want != "":
 			t.Errorf("%s: no problem, want %q", c.path, c.want)

@@ -50,10 +50,33 @@ func (h *hold) status(cfg config.Config, asDaemon bool) error {
 		return err
 	case trouble != nil:
 		h.troubles = append(h.troubles, trouble)
-	default:
-		h.files = append(h.files, kept{"status_file", status.LockPath(cfg.StatusFile), lock})
 	}
+	h.files = append(h.files, kept{"status_file", status.LockPath(cfg.StatusFile), &right{lock, cfg.StatusFile, asDaemon}})
 	return nil
+}
+
+// right is the right to write a status file. Where the disk gave none at first it
+// is taken as soon as it does.
+type right struct {
+	lock     *status.Lock // nil if there is none yet
+	path     string
+	asDaemon bool
+}
+
+// Keep does what keeping says, as does Release.
+func (r *right) Keep() (made bool, err error) {
+	if r.lock != nil {
+		return r.lock.Keep()
+	}
+	r.lock, err = status.Acquire(r.path, r.asDaemon)
+	return err == nil, err
+}
+
+// Release gives up the right if there is one.
+func (r *right) Release() {
+	if r.lock != nil {
+		r.lock.Release()
+	}
 }
 
 // release gives all of it up, the last first. The system does so too when the
@@ -108,10 +131,10 @@ func (k *keeper) look(f kept, told string) string {
 	made, err := f.file.Keep()
 	switch {
 	case err != nil && err.Error() != told:
-		k.log.Error("file was removed or replaced, and cannot be made again",
+		k.log.Error("file was removed or replaced, and cannot be made",
 			"key", f.key, "file", f.path, "pid", os.Getpid(), "error", err)
 	case made:
-		k.log.Error("file was removed or replaced: it was made again", "key", f.key, "file", f.path)
+		k.log.Error("file was removed or replaced: it was made anew", "key", f.key, "file", f.path)
 	}
 	if err != nil {
 		return err.Error()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -65,8 +64,6 @@ func newService(path string, cfg config.Config, out outlet, begun func(), h hold
 	if err != nil {
 		return nil, err
 	}
-	// A missing folder that cannot be made is told by the first write.
-	_ = os.MkdirAll(filepath.Dir(cfg.StatusFile), 0o755)
 	file, err := status.NewFile(cfg.StatusFile, s.log)
 	if err != nil {
 		fleet.Close()

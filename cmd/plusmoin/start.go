@@ -78,6 +78,9 @@ func (o *options) watch(cmd *cobra.Command) error {
 	for _, text := range exposed(named{"status_file", cfg.StatusFile}) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", text)
 	}
+	if text := foreign(path); text != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", text)
+	}
 	h := hold{troubles: []error{concealed}}
 	defer h.release()
 	if err := h.status(cfg, false); err != nil {
@@ -205,14 +208,14 @@ func (o *options) serve(ctx context.Context, child *daemon.Child) error {
 	ctx, asked, stop := signals(ctx)
 	defer stop()
 	concealed := daemon.Conceal()
-	if err := usable(files{{"configuration", o.config, daemon.Config}}); err != nil {
+	if err := usable(files{{"configuration", o.config, daemon.Config}}, o.config); err != nil {
 		return err
 	}
 	path, cfg, warnings, err := o.load()
 	if err != nil {
 		return err
 	}
-	if err := usable(filesOf(cfg)); err != nil {
+	if err := usable(filesOf(cfg), path); err != nil {
 		return err
 	}
 	if err := separate(path, cfg, true); err != nil { // there are more links to be seen now
@@ -268,10 +271,10 @@ func filesOf(cfg config.Config) files {
 
 // usable tells all that keeps this process from using its files at once, with
 // the commands that help.
-func usable(list files) error {
+func usable(list files, config string) error {
 	var texts, remedies []string
 	for _, f := range list {
-		p := daemon.Check(f.path, f.use)
+		p := daemon.Check(f.path, f.use, config)
 		if p == nil {
 			continue
 		}

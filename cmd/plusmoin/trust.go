@@ -34,6 +34,16 @@ func trusted(path string) error {
 	return fmt.Errorf("configuration: %w", err)
 }
 
+// foreign tells if root runs what a configuration says that others can change, as
+// it may in the foreground: there it has not asked to be another user.
+func foreign(path string) string {
+	var found plainfile.Error
+	if os.Geteuid() != 0 || !errors.As(plainfile.Guarded(path), &found) {
+		return ""
+	}
+	return fmt.Sprintf("root runs the triggers of a configuration that others can change: %s", found)
+}
+
 // named is a file with what it is to us.
 type named struct{ what, path string }
 
@@ -78,7 +88,7 @@ func exposed(files ...named) []string {
 // Without that right plusmoin runs all the same if only the disk is at fault, as
 // it does when the status cannot be written; trouble says so then.
 func acquireStatus(cfg config.Config, asDaemon bool) (lock *status.Lock, trouble, err error) {
-	_ = os.MkdirAll(filepath.Dir(cfg.StatusFile), 0o755) // else it is told below
+	_ = plainfile.MakeDirectory(filepath.Dir(cfg.StatusFile)) // else it is told below
 	lock, err = status.Acquire(cfg.StatusFile, asDaemon)
 	var held status.HeldError
 	var strange plainfile.Error

@@ -1,6 +1,7 @@
 package plainfile
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -50,6 +51,33 @@ func OpenOwn(path string, flags int, mode fs.FileMode) (*os.File, error) {
 		return nil, err
 	}
 	return file, nil
+}
+
+// MakeDirectory makes a directory and those on its way that are missing, with mode
+// 0755 less the umask. It follows links as Open does.
+func MakeDirectory(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	e, err := find(path, true)
+	if errors.Is(err, fs.ErrNotExist) && path != "/" {
+		if err := MakeDirectory(filepath.Dir(path)); err != nil {
+			return err
+		}
+		e, err = find(path, true)
+	}
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	if e.entry != nil && e.entry.kind() == unix.S_IFDIR {
+		return nil
+	}
+	if err := unix.Mkdirat(e.dir, e.name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return &fs.PathError{Op: "mkdir", Path: e.path(), Err: err}
+	}
+	return nil
 }
 
 func find(path string, last bool) (end, error) {

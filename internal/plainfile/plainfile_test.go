@@ -26,7 +26,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// make makes a file, "a/" being a directory and "a>b" a link to b.
+// put makes a file, "a/" being a directory and "a>b" a link to b.
 func put(t *testing.T, name string, uid int, mode fs.FileMode) {
 	t.Helper()
 	path, target, link := strings.Cut(name, ">")
@@ -162,6 +162,23 @@ func TestOpenOwn(t *testing.T) {
 	}
 }
 
+func TestMakeDirectory(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir+"/link>real", -1, 0)
+	put(t, dir+"/real/", -1, 0o755)
+	put(t, dir+"/file", -1, 0o600)
+	for path, want := range map[string]string{
+		dir: "", dir + "/a/b/c": "", dir + "/link/d/e": "", dir + "/file/f": "not a directory",
+	} {
+		says(t, path, MakeDirectory(path), want)
+	}
+	for _, made := range []string{"/a/b/c", "/real/d/e"} {
+		if info, err := os.Stat(dir + made); err != nil || !info.IsDir() {
+			t.Errorf("%s was not made: %v", made, err)
+		}
+	}
+}
+
 // TestPlanted: what other users leave where they can is not used.
 func TestPlanted(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -186,6 +203,10 @@ func TestPlanted(t *testing.T) {
 	} {
 		_, err := Open(filepath.Join(dir, name))
 		says(t, "read "+name, err, want)
+	}
+	says(t, "make below a link", MakeDirectory(dir+"/tmp/dir/made/by/root"), "is a link of user nobody")
+	if _, err := os.Lstat(dir + "/made"); err == nil {
+		t.Error("a directory was made through a planted link")
 	}
 	for name, want := range map[string]string{
 		"tmp/log": "belongs to user nobody, in a directory that others can write", "tmp/mine": "",
