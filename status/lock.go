@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"plusmoin/internal/lockfile"
+	"plusmoin/internal/plainfile"
 )
 
 // lockPatience is how long Acquire waits for a process that was just killed.
@@ -79,7 +80,9 @@ func acquire(path string, daemon bool) (*lockfile.Lock, error) {
 	}
 	// A killed plusmoin of another user has left it.
 	switch pid, heldErr := lockfile.Holder(path); {
-	case heldErr != nil:
+	case errors.Is(heldErr, fs.ErrPermission) && there(path):
+		return nil, plainfile.Error{Path: path, Text: "cannot be read, so that nobody knows whether another plusmoin holds it"}
+	case heldErr != nil: // there is none, and none can be made
 		return nil, err
 	case pid > 0:
 		return nil, lockfile.HeldError{Path: path, PID: pid}
@@ -87,6 +90,11 @@ func acquire(path string, daemon bool) (*lockfile.Lock, error) {
 		return nil, err
 	}
 	return lockfile.Acquire(path, text, isLock)
+}
+
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // isLock says that a file holds what one of us has left in it.

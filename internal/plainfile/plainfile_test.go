@@ -110,6 +110,30 @@ func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 	}
 }
 
+// TestExchangedMeanwhile puts something else in the place of a file that has just
+// been judged.
+func TestExchangedMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	path := dir + "/file"
+	put(t, dir+"/secret", -1, 0o600)
+	for want, exchange := range map[string]func() error{
+		"too many levels": func() error { return os.Symlink("secret", path) },
+		"named pipe":      func() error { return unix.Mkfifo(path, 0o600) },
+	} {
+		put(t, path, -1, 0o600)
+		e, err := find(path, false)
+		must(t, err)
+		must(t, os.Remove(path))
+		must(t, exchange())
+		says(t, want, inTime(t, func() error {
+			_, err := e.open(os.O_RDONLY, 0)
+			return err
+		}), want)
+		e.close()
+		must(t, os.Remove(path))
+	}
+}
+
 func TestOpenFollowsLinks(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
