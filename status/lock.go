@@ -82,10 +82,10 @@ func acquire(path string, daemon bool) (*lockfile.Lock, error) {
 	switch pid, heldErr := lockfile.Holder(path); {
 	case errors.Is(heldErr, fs.ErrPermission) && there(path):
 		return nil, plainfile.Error{Path: path, Text: "cannot be read, so that nobody knows whether another plusmoin holds it"}
+	case pid > 0 || errors.Is(heldErr, lockfile.ErrUnseen):
+		return nil, lockfile.HeldError{Path: path, PID: pid}
 	case heldErr != nil: // there is none, and none can be made
 		return nil, err
-	case pid > 0:
-		return nil, lockfile.HeldError{Path: path, PID: pid}
 	case os.Remove(path) != nil:
 		return nil, err
 	}
@@ -106,13 +106,17 @@ func isLock(content []byte) bool {
 // Held tells which process may write the status file at path and run triggers,
 // and whether there is one: once it has ended or was killed, however that was,
 // there is none. Everybody who can enter the directory can ask. pid is 0 if there
-// is none. The error wraps fs.ErrNotExist if there is no lock file: plusmoin was
+// is none, or one that cannot be seen from here, as from inside another container.
+// The error wraps fs.ErrNotExist if there is no lock file: plusmoin was
 // stopped in order, or never ran; a killed one leaves it.
 func Held(path string) (pid int, held bool, err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // the lock is beside the file itself
 	}
 	pid, err = lockfile.Holder(LockPath(path))
+	if errors.Is(err, lockfile.ErrUnseen) {
+		return 0, true, nil
+	}
 	return pid, pid > 0, err
 }
 

@@ -125,10 +125,16 @@ func TestHeldIsSeenByEverybody(t *testing.T) {
 	if err := os.WriteFile(program, text, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program)
-	cmd.Env = append(os.Environ(), "LOOK_AT_STATUS="+path)
-	out, err := cmd.CombinedOutput()
-	if want := fmt.Sprintf("%d true <nil>", pid); err != nil || strings.TrimSpace(string(out)) != want {
-		t.Errorf("another user sees %q, %v, want %q", out, err, want)
+	sees := func(want string, as ...string) {
+		t.Helper()
+		line := append(as, program)
+		cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
+		cmd.Env = append(os.Environ(), "LOOK_AT_STATUS="+path)
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%q sees %q, %v, want %q", as, out, err, want)
+		}
 	}
+	sees(fmt.Sprintf("%d true <nil>", pid), "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+	sees("0 true <nil>", "unshare", "--pid", "--fork")
 }

@@ -170,6 +170,11 @@ func (s *service) safe(cfg config.Config) error {
 			return err
 		}
 	}
+	if err := separate(s.path, cfg, asDaemon); err != nil {
+		return err
+	}
+	// Until a restart the files are where they were.
+	cfg.PidFile, cfg.StatusFile = s.started.PidFile, s.started.StatusFile
 	return separate(s.path, cfg, asDaemon)
 }
 

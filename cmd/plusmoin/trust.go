@@ -105,7 +105,10 @@ func acquireStatus(cfg config.Config, asDaemon bool) (lock *status.Lock, trouble
 
 // ending tells how the plusmoin that holds a status file is ended.
 func ending(held status.HeldError) string {
-	if status.Daemon(held.Path) {
+	switch {
+	case held.PID <= 0:
+		return "see on which machine or in which container it runs"
+	case status.Daemon(held.Path):
 		return "plusmoin stop"
 	}
 	return fmt.Sprintf("it runs in the foreground, so kill %d, or systemctl stop plusmoin", held.PID)

@@ -47,6 +47,10 @@ func (e HeldError) Error() string {
 	return fmt.Sprintf("process %d holds %s", e.PID, e.Path)
 }
 
+// ErrUnseen says that a process holds the lock that cannot be seen from here, as
+// one outside of a container.
+var ErrUnseen = errors.New("it is locked by a process that cannot be seen from here")
+
 // errReplaced says that the locked file is not the one at its path any more:
 // the process that held it has removed it meanwhile.
 var errReplaced = errors.New("it was replaced meanwhile")
@@ -158,7 +162,8 @@ func (l *Lock) Release() {
 }
 
 // Holder returns the process that holds the lock on the file at path, 0 if there
-// is none. The error wraps fs.ErrNotExist if there is no such file.
+// is none. The error wraps fs.ErrNotExist if there is no such file, and ErrUnseen
+// if there is a process but it cannot be told which.
 func Holder(path string) (int, error) {
 	file, err := Open(path)
 	if err != nil {
@@ -191,7 +196,7 @@ func blocker(file *os.File, kind int16) (int, error) {
 	case lock.Type == unix.F_UNLCK:
 		return 0, nil
 	case lock.Pid <= 0:
-		return 0, fmt.Errorf("%s is locked by a process that cannot be seen from here", file.Name())
+		return 0, fmt.Errorf("%s: %w", file.Name(), ErrUnseen)
 	}
 	return int(lock.Pid), nil
 }

@@ -24,22 +24,25 @@ func TestMain(m *testing.M) {
 	if path == "" {
 		os.Exit(m.Run())
 	}
-	var err error
-	if os.Getenv("HOLD_TO_READ") != "" {
-		var file *os.File
-		if file, err = os.Open(path); err == nil {
-			err = unix.FcntlFlock(file.Fd(), unix.F_SETLK, whole(unix.F_RDLCK))
-			defer file.Close()
-		}
-	} else {
-		_, err = Acquire(path, "held\n", anything)
-	}
-	if err != nil {
+	if err := holdHere(path, os.Getenv("HOLD_TO_READ") != ""); err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
 	}
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// holdHere holds a file until this process ends.
+func holdHere(path string, toRead bool) error {
+	if !toRead {
+		_, err := Acquire(path, "held\n", anything)
+		return err
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	return unix.FcntlFlock(uintptr(fd), unix.F_SETLK, whole(unix.F_RDLCK))
 }
 
 // hold starts a process that holds the file at path, and returns it. It is killed
