@@ -194,7 +194,7 @@ func remedy(path string, info fs.FileInfo, use Use, me asker) string {
 	case use == Config && roots(dir):
 		return group(me, path, "0640")
 	case !use.reads() && ownedByUs(dir):
-		return "mv " + quote(path) + " " + quote(path+".old")
+		return "mv -T " + quote(path) + " " + quote(path+".old")
 	case !mine(dir) || !roots(dir):
 		return ""
 	case use == Read:

@@ -25,12 +25,14 @@ func targetOf(cfg config.Config) target {
 }
 
 // running returns the daemon, or an error with a hint. It is the process that
-// holds the pid file or, if nobody does because that was removed, the one that
-// writes the status file.
+// holds the pid file or, if none of ours does because that was removed or is
+// another's now, the one that writes the status file.
 func running(t target) (*daemon.Process, error) {
 	p, err := daemon.Find(t.pidFile)
-	if errors.Is(err, daemon.ErrNotRunning) && t.statusFile != "" && (t.foreground || status.Daemon(t.statusFile)) {
-		p, err = daemon.Find(status.LockPath(t.statusFile))
+	if err != nil && t.statusFile != "" && (t.foreground || status.Daemon(t.statusFile)) {
+		if other, otherErr := daemon.Find(status.LockPath(t.statusFile)); otherErr == nil {
+			p, err = other, nil
+		}
 	}
 	var stranger daemon.StrangerError
 	switch {
