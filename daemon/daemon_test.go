@@ -154,6 +154,42 @@ func TestInheritable(t *testing.T) {
 	}
 }
 
+func TestWithoutSecrets(t *testing.T) {
+	env := []string{"A=1", "PGPASSWORD=x", "api_token=x", "AWS_SECRET_ACCESS_KEY=x", "PASSAGE=1", "B=PASSWORD", "SSH_PRIVATE_KEY=x"}
+	kept := slices.Clone(env)
+	if got := withoutSecrets(env); !slices.Equal(got, []string{"A=1", "PASSAGE=1", "B=PASSWORD"}) {
+		t.Errorf("kept %q", got)
+	}
+	if !slices.Equal(env, kept) {
+		t.Error("what was given has changed")
+	}
+}
+
+func TestSameFile(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.Mkdir(dir+"/real", 0o755), os.Symlink("real", dir+"/link"), os.Symlink("real/later", dir+"/dangling"),
+		os.WriteFile(dir+"/real/a", nil, 0o600), os.Link(dir+"/real/a", dir+"/b"), os.Symlink("loop", dir+"/loop"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"/real/a", "/real/a", true}, {"/real/a", "/link/a", true}, {"/real/a", "/real/../link/./a", true},
+		{"/real/a", "/b", true}, {"/real/later", "/dangling", true}, {"/link/none/x", "/real/none/x", true},
+		{"/real/a", "/real/later", false}, {"/none", "/none2", false}, {"/real/a", "/a", false},
+		{"/loop", "/loop", true}, {"/loop", "/real/a", false},
+	} {
+		if got := SameFile(dir+c.a, dir+c.b); got != c.want {
+			t.Errorf("%s and %s: %t, want %t", c.a, c.b, got, c.want)
+		}
+	}
+}
+
 func TestPatience(t *testing.T) {
 	for _, c := range []struct{ watchdog, next, want time.Duration }{
 		{30 * time.Second, time.Second, 30 * time.Second},

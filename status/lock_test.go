@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,7 +128,7 @@ func TestHeldIsSeenByEverybody(t *testing.T) {
 	}
 	sees := func(want string, as ...string) {
 		t.Helper()
-		line := append(as, program)
+		line := slices.Concat(as, []string{program})
 		cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
 		cmd.Env = append(os.Environ(), "LOOK_AT_STATUS="+path)
 		out, err := cmd.CombinedOutput()
