@@ -62,19 +62,19 @@ and the exit code is 0.`,
 	return command
 }
 
-// reopen has the daemon open its log file anew. A configuration that is broken
-// meanwhile cannot say where the daemon is, which is then looked for in the
-// default place.
+// reopen has the daemon open its log file anew. It is found also where the
+// configuration is broken meanwhile.
 func (o *options) reopen(cmd *cobra.Command, pidFile string) error {
 	where := target{pidFile: pidFile}
 	var broken error
 	if pidFile == "" {
-		_, cfg, _, err := o.load()
+		path, cfg, _, err := o.load()
 		if err != nil {
 			broken = err
-			if cfg, err = config.Defaults(); err != nil {
-				return err
+			if cfg, err = config.Places(path); err != nil {
+				return withHint(broken, "plusmoin reload --log-only --pid-file FILE needs no configuration")
 			}
+			beside(path, &cfg)
 		}
 		where = targetOf(cfg)
 	}
