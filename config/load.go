@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"plusmoin/internal/plainfile"
 )
 
 // maxSize is the size in bytes above which a file is not taken for a
@@ -43,7 +45,7 @@ func Load(path string) (Config, []Warning, error) {
 	if err != nil {
 		return Config{}, warnings, fmt.Errorf("%s: %w", path, err)
 	}
-	if cfg.Password != "" && mode.IsRegular() && mode.Perm()&0o004 != 0 {
+	if cfg.Password != "" && mode.Perm()&0o004 != 0 {
 		warnings = append(warnings, Warning{Key: "password", Text: fmt.Sprintf(
 			"%s can be read by other users (mode %04o): let only daemon_user read it, or use passfile",
 			path, mode.Perm())})
@@ -51,10 +53,17 @@ func Load(path string) (Config, []Warning, error) {
 	return cfg, warnings, nil
 }
 
+// Defaults returns a configuration with nothing in it but what is required, for
+// what concerns no server: where the files are.
+func Defaults() (Config, error) {
+	cfg, _, err := Parse([]byte(`{"dbname": "none", "user": "none"}`))
+	return cfg, err
+}
+
 // read returns the content and the mode of a file, both of the same one even
 // if it is being replaced.
 func read(path string) (data []byte, mode fs.FileMode, err error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil, 0, err
 	}

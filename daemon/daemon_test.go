@@ -94,23 +94,6 @@ func TestLock(t *testing.T) {
 	lock.Release()
 }
 
-// TestLockOfRemovedFile has a holder release, and so remove, the file that
-// another process has just opened: a lock on that would keep nobody out.
-func TestLockOfRemovedFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "pid")
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if err := (&Lock{file}).take(path); !errors.Is(err, errReplaced) {
-		t.Errorf("lock of a removed file: %v", err)
-	}
-}
-
 func TestAcquireKeepsOtherFiles(t *testing.T) {
 	for _, text := range []string{"{}", "12 13", strings.Repeat("1", 100)} {
 		path := filepath.Join(t.TempDir(), "pid")
@@ -142,12 +125,12 @@ func TestCheck(t *testing.T) {
 		{file, Replace, ""},
 		{dir + "/made/for/it", Write, ""},
 		{dir + "/missing", Read, "there is no " + dir + "/missing"},
-		{dir + "/none/missing", Read, "there is no folder " + dir + "/none"},
-		{file + "/below", Write, file + " is no folder"},
-		{dir, Read, "is a folder"},
-		{dir, Replace, "is a folder"},
+		{dir + "/none/missing", Read, "there is no directory " + dir + "/none"},
+		{file + "/below", Write, file + " is no directory"},
+		{dir, Read, "is a directory"},
+		{dir, Replace, "is a directory"},
 	} {
-		p := Check(c.path, c.use)
+		p := Check(c.path, c.use, "")
 		switch {
 		case p == nil && c.want != "":
 			t.Errorf("%s: no problem, want %q", c.path, c.want)
@@ -168,6 +151,42 @@ func TestInheritable(t *testing.T) {
 	}
 	if !slices.Equal(env, kept) {
 		t.Error("what was given has changed")
+	}
+}
+
+func TestWithoutSecrets(t *testing.T) {
+	env := []string{"A=1", "PGPASSWORD=x", "api_token=x", "AWS_SECRET_ACCESS_KEY=x", "PASSAGE=1", "B=PASSWORD", "SSH_PRIVATE_KEY=x"}
+	kept := slices.Clone(env)
+	if got := withoutSecrets(env); !slices.Equal(got, []string{"A=1", "PASSAGE=1", "B=PASSWORD"}) {
+		t.Errorf("kept %q", got)
+	}
+	if !slices.Equal(env, kept) {
+		t.Error("what was given has changed")
+	}
+}
+
+func TestSameFile(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.Mkdir(dir+"/real", 0o755), os.Symlink("real", dir+"/link"), os.Symlink("real/later", dir+"/dangling"),
+		os.WriteFile(dir+"/real/a", nil, 0o600), os.Link(dir+"/real/a", dir+"/b"), os.Symlink("loop", dir+"/loop"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"/real/a", "/real/a", true}, {"/real/a", "/link/a", true}, {"/real/a", "/real/../link/./a", true},
+		{"/real/a", "/b", true}, {"/real/later", "/dangling", true}, {"/link/none/x", "/real/none/x", true},
+		{"/real/a", "/real/later", false}, {"/none", "/none2", false}, {"/real/a", "/a", false},
+		{"/loop", "/loop", true}, {"/loop", "/real/a", false},
+	} {
+		if got := SameFile(dir+c.a, dir+c.b); got != c.want {
+			t.Errorf("%s and %s: %t, want %t", c.a, c.b, got, c.want)
+		}
 	}
 }
 

@@ -53,7 +53,7 @@ func Launch(args []string, as User, patience time.Duration) (Outcome, error) {
 		return Outcome{}, err
 	}
 	defer heard.Close() // it is only read
-	env := append(as.environ(Inheritable(os.Environ())), readyVar+"="+strconv.Itoa(tell))
+	env := append(as.environ(withoutSecrets(Inheritable(os.Environ()))), readyVar+"="+strconv.Itoa(tell))
 	attempt := godaemon.Context{
 		WorkDir: "/", Umask: 0o022, Credential: as.change,
 		Args: append([]string{os.Args[0]}, args...), Env: env,

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"plusmoin/internal/plainfile"
 )
 
 // Divert makes standard output and standard error of this process go to the
@@ -13,7 +15,7 @@ import (
 // written goes to either file as a whole; a crash of the program is told in it
 // too. After an error everything goes where it went before.
 func Divert(path string) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	file, err := plainfile.OpenOwn(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
 	if err != nil {
 		return err
 	}

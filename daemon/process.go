@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"plusmoin/internal/lockfile"
 )
 
 // ErrNotRunning says that no process holds the lock on the pid file.
@@ -29,25 +32,35 @@ func (e StrangerError) Error() string {
 	return fmt.Sprintf("process %d, which holds the pid file, is not plusmoin but %q", e.PID, e.Name)
 }
 
+// OwnerError says that the daemon runs as another user than it should.
+type OwnerError struct {
+	PID          int
+	User, Wanted string
+}
+
+func (e OwnerError) Error() string {
+	return fmt.Sprintf("process %d runs as user %s, not as %s", e.PID, e.User, e.Wanted)
+}
+
 // Process is the running daemon.
 type Process struct {
 	PID int
 
-	pidFile *os.File
+	file    *os.File    // that it holds
 	process *os.Process // not to be confused with one that gets its id later
 }
 
-// Find returns the process that holds the lock on the pid file at path. What
-// the file says is not looked at. The error is ErrNotRunning if there is none,
-// a StrangerError if it is another program, and else says why it cannot be
-// known. The result must be closed.
+// Find returns the process that holds the lock on the pid file at path, or on
+// another file of lockfile's. What the file says is not looked at. The error is
+// ErrNotRunning if there is none, a StrangerError if it is another program, and
+// else says why it cannot be known. The result must be closed.
 func Find(path string) (*Process, error) {
-	file, err := openPidFile(path)
+	file, err := lockfile.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, ErrNotRunning
+	}
 	if err != nil {
 		return nil, err
-	}
-	if file == nil {
-		return nil, ErrNotRunning
 	}
 	p, err := find(file)
 	if err != nil {
@@ -58,7 +71,7 @@ func Find(path string) (*Process, error) {
 }
 
 func find(file *os.File) (*Process, error) {
-	pid, err := holder(file)
+	pid, err := lockfile.HolderOf(file)
 	if err != nil {
 		return nil, err
 	}
@@ -69,14 +82,14 @@ func find(file *os.File) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := sameProgram(pid); err != nil {
+	if err := sameProgram(pid); err != nil && !hidden(err, file) {
 		return nil, err
 	}
 	// It holds the lock still, so process is not one that got its id since.
-	if again, err := holder(file); err != nil || again != pid {
+	if again, err := lockfile.HolderOf(file); err != nil || again != pid {
 		return nil, errors.Join(ErrNotRunning, err)
 	}
-	return &Process{PID: pid, pidFile: file, process: process}, nil
+	return &Process{PID: pid, file: file, process: process}, nil
 }
 
 // sameProgram returns a StrangerError unless pid runs a program of our name.
@@ -94,6 +107,71 @@ func sameProgram(pid int) error {
 	return nil
 }
 
+// hidden says that the process that holds the file is only not to be seen, as
+// where /proc shows users no more than what they may debug: see Conceal. Nobody
+// but us and root can keep such a lock on a file of ours, and we can signal no
+// process of another user.
+func hidden(err error, file *os.File) bool {
+	var stranger StrangerError
+	info, statErr := file.Stat()
+	return errors.As(err, &stranger) && stranger.Name == "" && statErr == nil &&
+		os.Geteuid() != 0 && owner(info) == os.Geteuid()
+}
+
+// Expect returns an OwnerError unless the process runs as the daemon of u does.
+func (p *Process) Expect(u User) error {
+	wanted := strconv.Itoa(os.Geteuid())
+	if u.change != nil {
+		wanted = strconv.FormatUint(uint64(u.change.Uid), 10)
+	}
+	id, err := p.user()
+	if err != nil {
+		return err
+	}
+	if id != wanted {
+		return OwnerError{PID: p.PID, User: named(id), Wanted: u.Name}
+	}
+	return nil
+}
+
+// ExpectOwner returns an OwnerError unless the process runs as the user to whom
+// the file belongs that it holds.
+func (p *Process) ExpectOwner() error {
+	info, err := p.file.Stat()
+	if err != nil {
+		return err
+	}
+	id, err := p.user()
+	if err != nil {
+		return err
+	}
+	if wanted := strconv.Itoa(owner(info)); id != wanted {
+		return OwnerError{PID: p.PID, User: named(id), Wanted: named(wanted)}
+	}
+	return nil
+}
+
+// user returns the effective user id of the process, from what everybody may
+// see: more of it is root's, see Conceal. Whose it was before it ended it is not.
+func (p *Process) user() (string, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID), "status"))
+	if err != nil && hidden(StrangerError{PID: p.PID}, p.file) {
+		return strconv.Itoa(os.Geteuid()), nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("whose process %d is: %w", p.PID, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 2 && fields[0] == "Uid:" {
+			if !p.Running() {
+				return "", ErrNotRunning // and what was read may be another's
+			}
+			return fields[2], nil
+		}
+	}
+	return "", fmt.Errorf("whose process %d is cannot be read", p.PID)
+}
+
 // Signal sends a signal to the process. The error is ErrNotRunning if it has
 // ended.
 func (p *Process) Signal(s syscall.Signal) error {
@@ -106,7 +184,7 @@ func (p *Process) Signal(s syscall.Signal) error {
 
 // Running says that the process holds the lock still.
 func (p *Process) Running() bool {
-	pid, err := holder(p.pidFile)
+	pid, err := lockfile.HolderOf(p.file)
 	return err != nil || pid == p.PID
 }
 
@@ -126,6 +204,6 @@ func (p *Process) Wait(ctx context.Context) error {
 
 // Close lets go of what Find has opened.
 func (p *Process) Close() {
-	_ = p.pidFile.Close() // it was only read
+	_ = p.file.Close() // it was only read
 	_ = p.process.Release()
 }

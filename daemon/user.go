@@ -52,6 +52,26 @@ func Self() User {
 	return User{Name: strconv.Itoa(os.Geteuid())} // not in the list of users, as in a container
 }
 
+// group returns the name of the group of u, or of this process, or its number.
+func (u User) group() string {
+	id := strconv.Itoa(os.Getegid())
+	if u.change != nil {
+		id = strconv.FormatUint(uint64(u.change.Gid), 10)
+	}
+	if g, err := user.LookupGroupId(id); err == nil {
+		return g.Name
+	}
+	return id
+}
+
+// named returns the name of a user id, or the id.
+func named(id string) string {
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return id
+}
+
 // MakeFolder makes a missing folder that belongs to u; its parent must exist.
 // What is there already is left as it is.
 func (u User) MakeFolder(path string) error {

@@ -11,6 +11,9 @@
 // each PostgreSQL version, the others on one. With POSTGRES=15 in the
 // environment all of them are told on that version and none on another.
 //
+// install_test.go is none of these stories: it follows the lines of README.md on a
+// bare Debian with systemd.
+//
 // Every story checks the exact sequence of events and the last status. What it
 // leaves behind is removed at its end, and what a suite that was killed left is
 // removed by the next. With -artifacts, plusmoin's log, status and events of a

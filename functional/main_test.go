@@ -52,7 +52,7 @@ func prepare() error {
 	if err := docker.Client.Ping(); err != nil {
 		return fmt.Errorf("no Docker engine answers: %w", err)
 	}
-	images := []string{plusmoinImage, webRepository}
+	images := []string{plusmoinImage, webRepository, systemdImage("bookworm"), systemdImage("trixie")}
 	for _, v := range told(versions...) {
 		images = append(images, postgresImage(v))
 	}

@@ -30,8 +30,7 @@ func newPlace(path string) (*place, error) {
 	if err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink {
 		return nil, fmt.Errorf("%s is there and is no regular file", path)
 	}
-	dir, name := filepath.Split(path)
-	p := &place{path: path, temp: filepath.Join(dir, "."+name+".tmp")}
+	p := &place{path: path, temp: TempPath(path)}
 	_ = os.Remove(p.temp) // write tries again, and says what is wrong
 	return p, nil
 }

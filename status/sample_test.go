@@ -15,7 +15,11 @@ import (
 	"plusmoin/cluster"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if !playOther() { // this is the process that a test has started: see lock_test.go
+		goleak.VerifyTestMain(m)
+	}
+}
 
 // crowd returns a document of n nodes that have just one cluster and n in
 // common: where a reader finds something else, it has read half a document.

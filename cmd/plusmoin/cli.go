@@ -133,6 +133,12 @@ func loadConfig(path string) (config.Config, []config.Warning, error) {
 	if err != nil {
 		return cfg, warnings, err
 	}
+	beside(path, &cfg)
+	return cfg, warnings, nil
+}
+
+// beside puts files that a configuration names without a leading / into its folder.
+func beside(path string, cfg *config.Config) {
 	for _, file := range []*string{
 		&cfg.LogFile, &cfg.PidFile, &cfg.StatusFile, &cfg.StateDir,
 		&cfg.PassFile, &cfg.SSLRootCert, &cfg.SSLCert, &cfg.SSLKey,
@@ -142,5 +148,4 @@ func loadConfig(path string) (config.Config, []config.Warning, error) {
 			*file = filepath.Join(filepath.Dir(path), *file)
 		}
 	}
-	return cfg, warnings, nil
 }

@@ -108,7 +108,9 @@ func TestSpoiltTableIsMisconfiguredAndNobodyIsDead(t *testing.T) {
 			w.UntilReason("m", cluster.ReasonMisconfigured)
 			neverSays(w, 0, 5*time.Second, append(dead, cluster.SplitBrain)...)
 			query(t, servers[0], c.mend)
-			w.Until("all in order", func(d status.Document) bool { return w.Picture(d) == "0: m > s1" && d.Clusters[0].Diagnosis == cluster.OK })
+			w.Until("all in order", func(d status.Document) bool {
+				return w.Picture(d) == "0: m > s1" && d.Clusters[0].Diagnosis == cluster.OK
+			})
 			w.kill() // what was told in between is the story of one more test
 		})
 	}

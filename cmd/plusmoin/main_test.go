@@ -18,6 +18,11 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	// logrotate is where not every user looks for programs.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	testscript.Main(m, map[string]func(){"plusmoin": main, "stranger": stranger})
 }
 

@@ -20,15 +20,27 @@ import (
 const reloadPatience = 30 * time.Second
 
 func reloadCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var logOnly bool
+	var pidFile string
+	command := &cobra.Command{
 		Use:   "reload",
 		Short: "put the changed configuration in force",
 		Long: `Put the changed configuration in force and open log_file anew.
 
 The file is checked first: with an error in it nothing is sent to the daemon.
 reload returns when the daemon has told by status_file what came of it, and
-names the keys that need a restart.`,
+names the keys that need a restart. It works for a plusmoin in the foreground too.
+
+With --log-only the daemon opens log_file anew and does nothing else, whatever is
+in the configuration: for logrotate. Where no daemon runs there is nothing to do,
+and the exit code is 0.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if logOnly {
+				return o.reopen(cmd, pidFile)
+			}
+			if pidFile != "" {
+				return hinted{errors.New("--pid-file goes with --log-only"), "a reload needs the configuration"}
+			}
 			path, cfg, warnings, err := o.load()
 			if err != nil {
 				return withHint(err, "nothing was sent to the daemon, which goes on as it was")
@@ -45,11 +57,50 @@ names the keys that need a restart.`,
 			return nil
 		},
 	}
+	command.Flags().BoolVar(&logOnly, "log-only", false, "open log_file anew, and read no other configuration")
+	command.Flags().StringVar(&pidFile, "pid-file", "", "with --log-only: tell the daemon that holds this `file`, and read no configuration")
+	return command
+}
+
+// reopen has the daemon open its log file anew. It is found also where the
+// configuration is broken meanwhile.
+func (o *options) reopen(cmd *cobra.Command, pidFile string) error {
+	where := target{pidFile: pidFile}
+	var broken error
+	if pidFile == "" {
+		path, cfg, _, err := o.load()
+		if err != nil {
+			broken = err
+			if cfg, err = config.Places(path); err != nil {
+				return withHint(broken, "plusmoin reload --log-only --pid-file FILE needs no configuration")
+			}
+			beside(path, &cfg)
+		}
+		where = targetOf(cfg)
+	}
+	p, err := running(where)
+	switch {
+	case errors.Is(err, daemon.ErrNotRunning) && broken != nil:
+		return withHint(fmt.Errorf("%w: where is plusmoin? %w", daemon.ErrNotRunning, broken), "plusmoin reload --log-only --pid-file FILE needs no configuration")
+	case errors.Is(err, daemon.ErrNotRunning):
+		fmt.Fprintln(cmd.OutOrStdout(), "plusmoin does not run, so no log is open")
+		return nil
+	case err != nil:
+		return err
+	}
+	defer p.Close()
+	if err := signalTo(p, syscall.SIGUSR1, where.pidFile); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "plusmoin opens its log anew, pid %d\n", p.PID)
+	return nil
 }
 
 // reload tells the daemon to reload and returns what it made of that.
 func reload(ctx context.Context, cfg config.Config) (status.Config, error) {
-	p, err := running(cfg.PidFile)
+	where := targetOf(cfg)
+	where.foreground = true
+	p, err := running(where)
 	if errors.Is(err, daemon.ErrNotRunning) {
 		return status.Config{}, hinted{err, "plusmoin start starts it; if pid_file was changed, that takes effect by a restart: put it back and stop plusmoin first"}
 	}

@@ -62,6 +62,11 @@ func prepare(env *testscript.Env) error {
 			}
 		}
 	}
+	contrib, err := filepath.Abs(filepath.Join("..", "..", "contrib"))
+	if err != nil {
+		return err
+	}
+	env.Setenv("CONTRIB", contrib)
 	env.Defer(func() { killAll(env.WorkDir) })
 	return nil
 }

@@ -49,28 +49,31 @@ type service struct {
 	systemd *daemon.Systemd
 	pulse   *pulse
 	monitor *monitor.Monitor
+	keeper  *keeper
 }
 
 // newService puts plusmoin together. It connects to nothing yet. When the first
-// round has been told, begun is called.
-func newService(path string, cfg config.Config, out outlet, begun func()) (*service, error) {
+// round has been told, begun is called. What h holds is seen to, and left to the
+// caller to be released.
+func newService(path string, cfg config.Config, out outlet, begun func(), h hold) (*service, error) {
 	s := &service{path: path, started: cfg, cfg: cfg, outlet: out, level: new(slog.LevelVar)}
 	s.level.Set(cfg.LogLevel)
 	s.log, s.inJSON = newLog(out, s.level)
 	s.inJSON.Store(inJSON(cfg))
+	if err := errors.Join(h.troubles...); err != nil {
+		s.log.Error("plusmoin runs, but not as it should", "error", err)
+	}
 
 	fleet, err := postgres.Open(connections(cfg), s.log)
 	if err != nil {
 		return nil, err
 	}
-	// A missing folder that cannot be made is told by the first write.
-	_ = os.MkdirAll(filepath.Dir(cfg.StatusFile), 0o755)
 	file, err := status.NewFile(cfg.StatusFile, s.log)
 	if err != nil {
 		fleet.Close()
 		return nil, err
 	}
-	keeper, err := s.openState(cfg)
+	memory, err := s.openState(cfg)
 	if err != nil {
 		file.Close()
 		fleet.Close()
@@ -81,7 +84,8 @@ func newService(path string, cfg config.Config, out outlet, begun func()) (*serv
 	s.board = newBoard(file, cfg.Heartbeat.Interval, s.runner.Warnings)
 	s.systemd = daemon.NewSystemd(s.log)
 	s.pulse = &pulse{systemd: s.systemd, first: begun, schedule: cfg.Heartbeat}
-	s.monitor = monitor.New(fleet, watching(cfg), fleet.Dropped(), keeper, s.log, s.board, s.runner, monitor.NewLog(s.log), s.pulse)
+	s.keeper = newKeeper(h.files, s.log)
+	s.monitor = monitor.New(fleet, watching(cfg), fleet.Dropped(), memory, s.log, s.board, s.runner, monitor.NewLog(s.log), s.pulse, s.keeper)
 	return s, nil
 }
 
@@ -114,19 +118,27 @@ func (s *service) trouble() string {
 	return "status_file is not written, see the log for why: " + s.started.StatusFile
 }
 
-// run watches until the context ends, and reloads the configuration at every
-// hangup.
-func (s *service) run(ctx context.Context, hangups <-chan os.Signal) error {
+// run watches until the context ends, and does what is asked meanwhile.
+func (s *service) run(ctx context.Context, asked requests) error {
 	useProcessors(len(s.cfg.Nodes))
+	s.log.Info("plusmoin starts", "version", versionText(), "pid", os.Getpid(), "user", daemon.Self().Name,
+		"configuration", s.path, "nodes", len(s.cfg.Nodes))
+	defer s.log.Info("plusmoin has stopped")
 	ended := make(chan error, 1)
 	go func() { ended <- s.monitor.Run(ctx) }()
 	for {
 		select {
-		case <-hangups:
+		case <-asked.reopen:
+			if s.outlet.divert != nil {
+				s.reopen(s.cfg.LogFile)
+				s.log.Info("log file opened anew", "file", s.cfg.LogFile)
+			}
+		case <-asked.reload:
 			s.systemd.Reloading()
 			s.reload(ctx)
 			s.systemd.Ready()
 		case err := <-ended:
+			s.log.Info("plusmoin stops")
 			s.systemd.Stopping()
 			s.close()
 			if errors.Is(err, context.Canceled) {
@@ -138,6 +150,7 @@ func (s *service) run(ctx context.Context, hangups <-chan os.Signal) error {
 }
 
 func (s *service) close() {
+	s.keeper.close()
 	s.fleet.Close()
 	s.runner.Close(triggersBound)
 	if s.state != nil {
@@ -151,6 +164,9 @@ func (s *service) close() {
 func (s *service) reload(ctx context.Context) {
 	s.reopen(s.cfg.LogFile)
 	cfg, warnings, err := loadConfig(s.path)
+	if err == nil {
+		err = s.safe(cfg)
+	}
 	if err == nil {
 		err = affordable(cfg)
 	}
@@ -179,6 +195,22 @@ func (s *service) reload(ctx context.Context) {
 	s.log.Info("configuration reloaded", "file", s.path)
 	// Last, since plusmoin reload returns when the status tells of it.
 	s.board.reloaded(cfg.Heartbeat.Interval, restart)
+}
+
+// safe returns an error if a daemon must not obey the configuration.
+func (s *service) safe(cfg config.Config) error {
+	asDaemon := s.outlet.divert != nil
+	if asDaemon {
+		if err := trusted(s.path); err != nil {
+			return err
+		}
+	}
+	if err := separate(s.path, cfg, asDaemon); err != nil {
+		return err
+	}
+	// Until a restart the files are where they were.
+	cfg.PidFile, cfg.StatusFile = s.started.PidFile, s.started.StatusFile
+	return separate(s.path, cfg, asDaemon)
 }
 
 // affordable returns an error if this process, which runs already, can have too

@@ -18,6 +18,7 @@ import (
 
 	"plusmoin/config"
 	"plusmoin/daemon"
+	"plusmoin/internal/plainfile"
 	"plusmoin/postgres"
 )
 
@@ -40,8 +41,12 @@ With -x it stays in the foreground, changes no user, has no pid file and logs to
 standard output: as containers and service managers want it. systemd is told
 when it is ready, reloads and stops, and its watchdog is fed by every round.
 
-SIGHUP reloads the configuration and opens log_file anew. SIGTERM and SIGINT end
-plusmoin; triggers that run are given three seconds more.`,
+Only one plusmoin writes a status_file and runs triggers for it: with -x or not,
+a second one is refused.
+
+SIGHUP reloads the configuration and opens log_file anew, SIGUSR1 only opens
+log_file anew. SIGTERM and SIGINT end plusmoin; triggers that run are given three
+seconds more.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case o.foreground:
@@ -56,8 +61,9 @@ plusmoin; triggers that run are given three seconds more.`,
 
 // watch is start -x.
 func (o *options) watch(cmd *cobra.Command) error {
-	ctx, hangups, stop := signals(cmd.Context())
+	ctx, asked, stop := signals(cmd.Context())
 	defer stop()
+	concealed := daemon.Conceal()
 	path, cfg, warnings, err := o.load()
 	if err != nil {
 		return err
@@ -66,11 +72,25 @@ func (o *options) watch(cmd *cobra.Command) error {
 	if err := enoughDescriptors(cfg); err != nil {
 		return err
 	}
-	s, err := newService(path, cfg, outlet{Writer: cmd.OutOrStdout()}, func() {})
+	if err := separate(path, cfg, false); err != nil {
+		return err
+	}
+	for _, text := range exposed(named{"status_file", cfg.StatusFile}) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", text)
+	}
+	if text := foreign(path); text != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", text)
+	}
+	h := hold{troubles: []error{concealed}}
+	defer h.release()
+	if err := h.status(cfg, false); err != nil {
+		return err
+	}
+	s, err := newService(path, cfg, outlet{Writer: cmd.OutOrStdout()}, func() {}, h)
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, hangups)
+	return s.run(ctx, asked)
 }
 
 // launch starts the daemon and waits until it runs.
@@ -80,11 +100,17 @@ func (o *options) launch(cmd *cobra.Command) error {
 		return err
 	}
 	warn(cmd.ErrOrStderr(), warnings)
+	if err := trusted(path); err != nil {
+		return err
+	}
 	user, err := daemon.Resolve(cfg.DaemonUser)
 	if err != nil {
 		return hinted{fmt.Errorf("daemon_user: %w", err), "name one that exists, or make it: useradd --system " + cfg.DaemonUser}
 	}
 	if err := alone(cmd.Context(), cfg.PidFile); err != nil {
+		return err
+	}
+	if err := separate(path, cfg, true); err != nil {
 		return err
 	}
 	if err := enoughDescriptors(cfg); err != nil { // the daemon inherits the limit
@@ -179,35 +205,45 @@ func (o *options) live(ctx context.Context) error {
 }
 
 func (o *options) serve(ctx context.Context, child *daemon.Child) error {
-	ctx, hangups, stop := signals(ctx)
+	ctx, asked, stop := signals(ctx)
 	defer stop()
-	if err := usable(files{{"configuration", o.config, daemon.Read}}); err != nil {
+	concealed := daemon.Conceal()
+	if err := usable(files{{"configuration", o.config, daemon.Config}}, o.config); err != nil {
 		return err
 	}
 	path, cfg, warnings, err := o.load()
 	if err != nil {
 		return err
 	}
-	if err := usable(filesOf(cfg)); err != nil {
+	if err := usable(filesOf(cfg), path); err != nil {
 		return err
 	}
-	lock, err := daemon.Acquire(cfg.PidFile)
-	if err != nil {
-		return refusal(err)
+	if err := separate(path, cfg, true); err != nil { // there are more links to be seen now
+		return err
 	}
-	defer lock.Release()
+	h := hold{troubles: []error{concealed}}
+	defer h.release()
+	if err := h.pidFile(cfg); err != nil {
+		return err
+	}
+	if err := h.status(cfg, true); err != nil {
+		return err
+	}
 	if err := daemon.Divert(cfg.LogFile); err != nil {
 		return fmt.Errorf("log file: %w", err)
 	}
 	var s *service
-	s, err = newService(path, cfg, outlet{os.Stderr, daemon.Divert}, func() { child.Ready(s.trouble()) })
+	s, err = newService(path, cfg, outlet{os.Stderr, daemon.Divert}, func() { child.Ready(s.trouble()) }, h)
 	if err != nil {
 		return err
 	}
 	for _, w := range warnings {
 		s.log.Error("configuration", "file", path, "warning", w.String())
 	}
-	return s.run(ctx, hangups)
+	for _, text := range exposed(named{"pid_file", cfg.PidFile}, named{"log_file", cfg.LogFile}, named{"status_file", cfg.StatusFile}) {
+		s.log.Error("unsafe directory", "warning", text)
+	}
+	return s.run(ctx, asked)
 }
 
 // files are what a daemon must be able to use.
@@ -222,12 +258,12 @@ func filesOf(cfg config.Config) files {
 		{"status_file", cfg.StatusFile, daemon.Replace},
 		{"log_file", cfg.LogFile, daemon.Write},
 	}
-	for _, read := range []struct{ key, path string }{
-		{"passfile", cfg.PassFile}, {"sslrootcert", cfg.SSLRootCert},
-		{"sslcert", cfg.SSLCert}, {"sslkey", cfg.SSLKey},
-	} {
+	for _, read := range (files{
+		{"passfile", cfg.PassFile, daemon.Secret}, {"sslrootcert", cfg.SSLRootCert, daemon.Read},
+		{"sslcert", cfg.SSLCert, daemon.Read}, {"sslkey", cfg.SSLKey, daemon.Read},
+	}) {
 		if filepath.IsAbs(read.path) {
-			list = append(list, files{{read.key, read.path, daemon.Read}}...)
+			list = append(list, read)
 		}
 	}
 	return list
@@ -235,10 +271,10 @@ func filesOf(cfg config.Config) files {
 
 // usable tells all that keeps this process from using its files at once, with
 // the commands that help.
-func usable(list files) error {
+func usable(list files, config string) error {
 	var texts, remedies []string
 	for _, f := range list {
-		p := daemon.Check(f.path, f.use)
+		p := daemon.Check(f.path, f.use, config)
 		if p == nil {
 			continue
 		}
@@ -252,9 +288,17 @@ func usable(list files) error {
 	}
 	hint := ""
 	if len(remedies) > 0 {
+		// What a directory holds is put right before it is given away: its new
+		// owner could put something else there.
+		slices.SortStableFunc(remedies, func(a, b string) int { return depth(b) - depth(a) })
 		hint = "run as root: " + strings.Join(remedies, " && ")
 	}
 	return withHint(errors.New(strings.Join(texts, "\n")), hint)
+}
+
+// depth tells how deep in the tree the last file is that a command names.
+func depth(command string) int {
+	return strings.Count(command[strings.LastIndexByte(command, ' ')+1:], "/")
 }
 
 // refusal explains why the pid file could not be had.
@@ -279,7 +323,7 @@ func died(err error, path string, from int64) error {
 // the given size.
 func lastLines(path string, from int64) string {
 	const most = 16 << 10
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return ""
 	}
@@ -302,17 +346,25 @@ func size(path string) int64 {
 	return info.Size()
 }
 
-// signals returns a context that SIGTERM and SIGINT end, and a channel that
-// tells of SIGHUP. From then on a reader of the output that goes away does not
-// end the process: SIGPIPE is received and not looked at. Were it ignored, the
-// triggers would ignore it too.
-func signals(ctx context.Context) (context.Context, <-chan os.Signal, func()) {
+// requests are what others ask of plusmoin at work by signals.
+type requests struct {
+	reload <-chan os.Signal // SIGHUP
+	reopen <-chan os.Signal // SIGUSR1: only the log file
+}
+
+// signals returns a context that SIGTERM and SIGINT end, and what is asked by
+// others. From then on a reader of the output that goes away does not end the
+// process: SIGPIPE is received and not looked at. Were it ignored, the triggers
+// would ignore it too.
+func signals(ctx context.Context) (context.Context, requests, func()) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
+	reload, reopen := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	signal.Notify(reopen, syscall.SIGUSR1)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	return ctx, hangups, func() {
-		signal.Stop(hangups)
+	return ctx, requests{reload, reopen}, func() {
+		signal.Stop(reload)
+		signal.Stop(reopen)
 		stop()
 	}
 }

@@ -81,7 +81,7 @@ it is still starting or a cluster has no master; 2 and 3 as above.`,
 // readStatus returns the status file, as it is and as a document. The time of
 // one that tells none, as the Python plusmoin's, is that of the file.
 func readStatus(path string) ([]byte, status.Document, error) {
-	data, err := os.ReadFile(path)
+	data, info, err := status.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, status.Document{}, hinted{fmt.Errorf("plusmoin is not running: there is no %s", path), "plusmoin start starts it"}
 	}
@@ -95,7 +95,7 @@ func readStatus(path string) ([]byte, status.Document, error) {
 	if err != nil {
 		return nil, d, hinted{fmt.Errorf("%s: %w", path, err), "see whether status_file names the right file; plusmoin replaces it when it starts"}
 	}
-	if info, err := os.Stat(path); err == nil && d.UpdatedAt.IsZero() {
+	if d.UpdatedAt.IsZero() {
 		d.UpdatedAt = info.ModTime()
 	}
 	return data, d, nil

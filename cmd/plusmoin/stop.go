@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"plusmoin/daemon"
 )
 
 // stopPatience is how long stop waits for the daemon's end. The daemon takes
@@ -25,17 +21,19 @@ func stopCommand(o *options) *cobra.Command {
 		Long: `End the daemon and wait until it has ended.
 
 The daemon is the process that holds the lock on pid_file, whatever that file
-says; nothing else is ever signalled. The exit code is 1 if there is none.`,
+says, and runs as the user it should; nothing else is ever signalled. If pid_file
+was removed, it is the daemon that holds the lock of status_file. The exit code
+is 1 if there is none.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			path := pidFile
-			if path == "" {
+			where := target{pidFile: pidFile}
+			if pidFile == "" {
 				_, cfg, _, err := o.load()
 				if err != nil {
 					return withHint(err, "plusmoin stop --pid-file FILE needs no configuration")
 				}
-				path = cfg.PidFile
+				where = targetOf(cfg)
 			}
-			pid, err := end(cmd.Context(), path)
+			pid, err := end(cmd.Context(), where)
 			if err != nil {
 				return err
 			}
@@ -48,13 +46,13 @@ says; nothing else is ever signalled. The exit code is 1 if there is none.`,
 }
 
 // end ends the daemon and returns which process it was.
-func end(ctx context.Context, pidFile string) (int, error) {
-	p, err := running(pidFile)
+func end(ctx context.Context, where target) (int, error) {
+	p, err := running(where)
 	if err != nil {
 		return 0, err
 	}
 	defer p.Close()
-	if err := signalTo(p, syscall.SIGTERM, pidFile); err != nil {
+	if err := signalTo(p, syscall.SIGTERM, where.pidFile); err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopPatience)
@@ -64,41 +62,4 @@ func end(ctx context.Context, pidFile string) (int, error) {
 			fmt.Sprintf("see its log; kill -9 %d ends it at once and loses nothing but its triggers", p.PID)}
 	}
 	return p.PID, nil
-}
-
-// running returns the daemon, or an error with a hint.
-func running(pidFile string) (*daemon.Process, error) {
-	p, err := daemon.Find(pidFile)
-	var stranger daemon.StrangerError
-	switch {
-	case err == nil:
-		return p, nil
-	case errors.Is(err, daemon.ErrNotRunning):
-		return nil, notRunning(pidFile)
-	case errors.As(err, &stranger):
-		return nil, hinted{err, "nothing was done to it; see whether pid_file names the right file: " + pidFile}
-	case errors.Is(err, os.ErrPermission):
-		return nil, hinted{fmt.Errorf("pid file: %w", err), "run this as root or as daemon_user"}
-	}
-	return nil, hinted{fmt.Errorf("pid file: %w", err), "see whether pid_file names the right file"}
-}
-
-func notRunning(pidFile string) error {
-	return hinted{fmt.Errorf("%w: no process holds %s", daemon.ErrNotRunning, pidFile),
-		"plusmoin start starts it; one that was started with -x has no pid file and listens to whoever started it"}
-}
-
-// signalTo sends a signal to the daemon.
-func signalTo(p *daemon.Process, s syscall.Signal, pidFile string) error {
-	err := p.Signal(s)
-	switch {
-	case errors.Is(err, daemon.ErrNotRunning):
-		return notRunning(pidFile)
-	case errors.Is(err, os.ErrPermission):
-		return hinted{fmt.Errorf("user %s may not signal plusmoin, pid %d", daemon.Self().Name, p.PID),
-			"run this as root or as the user that it runs as"}
-	case err != nil:
-		return fmt.Errorf("signalling plusmoin, pid %d: %w", p.PID, err)
-	}
-	return nil
 }
