@@ -35,6 +35,9 @@ func neverSays(w *watch, id int, d time.Duration, words ...cluster.Diagnosis) {
 // dead are the words that say of a master that it is gone.
 var dead = []cluster.Diagnosis{cluster.DeadMaster, cluster.DeadMasterAndSlaves, cluster.MonitorIsolated}
 
+// everybody lets everybody in who knows a password, as the lab does at first.
+const everybody = "host all all 127.0.0.0/8 scram-sha-256"
+
 // endOurs ends plusmoin's own sessions on a server.
 func endOurs(t *testing.T, s *pglab.Server) {
 	t.Helper()
@@ -60,7 +63,7 @@ func TestMasterThatRefusesPlusmoinIsNotDead(t *testing.T) {
 	if evidence == nil || evidence.LastWord == nil || !strings.HasPrefix(*evidence.LastWord, "auth: ") {
 		t.Errorf("the evidence is %+v, want the server's own last word", evidence)
 	}
-	must(t, servers[0].SetHBA(t.Context()))
+	must(t, servers[0].SetHBA(t.Context(), everybody))
 	w.Expect("master_up 0 m")
 	w.stop()
 }
@@ -237,12 +240,12 @@ func TestRestartWithAStateFileIsASuspension(t *testing.T) {
 	must(t, servers[2].PauseReplay(ctx))
 	began := time.Now()
 	w.Poll(func() bool { return time.Since(began) > 3*time.Second })
-	w.Shows("0: s1 > s2; 1: m")
+	w.Shows("0: s1 > s2; 1: m >")
 	w.kill()
 	w.start()
 	w.Expect("plusmoin_up 0", "plusmoin_up 1")
 	w.Quiet(6)
-	w.Shows("0: s1 > s2; 1: m")
+	w.Shows("0: s1 > s2; 1: m >")
 	w.UntilDiagnosis(1, cluster.SplitOff)
 	w.stop()
 }
@@ -270,7 +273,7 @@ func TestLabelledCopyIsAnotherCluster(t *testing.T) {
 	must(t, servers[2].Copy(ctx, servers[0]))
 	w.Expect("master_up 1 copy")
 	w.Quiet(4)
-	w.Shows("0: m > s1; 1: copy")
+	w.Shows("0: m > s1; 1: copy >")
 
 	// While production's master is down, no restart gives its id to the copy.
 	must(t, servers[2].Stop(ctx))
@@ -307,7 +310,7 @@ func TestUpgradedMasterKeepsItsCluster(t *testing.T) {
 	must(t, m.Reinit(ctx))
 	query(t, m, `CREATE TABLE heartbeat(cluster_id INT, master TEXT, tstamp BIGINT, tstamp_us INT); `+row+
 		`; ALTER TABLE heartbeat OWNER TO plusmoin`)
-	must(t, m.SetHBA(ctx))
+	must(t, m.SetHBA(ctx, everybody))
 	w.Expect("master_up 0 m", "slave_down 0 s1")
 	w.UntilReason("s1", cluster.ReasonOtherSystem)
 	w.Quiet(4)
@@ -334,7 +337,7 @@ func TestRestoredElsewhereNeverIsProduction(t *testing.T) {
 	query(t, x, `UPDATE heartbeat SET `+row)
 	w.start()
 	w.Until("a settled start", func(d status.Document) bool { return d.State == status.Running })
-	if got := w.Picture(w.Status()); !strings.HasPrefix(got, "0: > s1 (m); ") || !strings.HasSuffix(got, ": x") {
+	if got := w.Picture(w.Status()); !strings.HasPrefix(got, "0: > s1 (m); ") || !strings.HasSuffix(got, ": x >") {
 		t.Errorf("%s, want 0 without a master and x with an id of its own", got)
 	}
 	w.kill()

@@ -258,6 +258,9 @@ func filesOf(cfg config.Config) files {
 		{"status_file", cfg.StatusFile, daemon.Replace},
 		{"log_file", cfg.LogFile, daemon.Write},
 	}
+	if cfg.StateDir != "" {
+		list = append(list, files{{"state_dir", filepath.Join(cfg.StateDir, stateName), daemon.Replace}}...)
+	}
 	for _, read := range (files{
 		{"passfile", cfg.PassFile, daemon.Secret}, {"sslrootcert", cfg.SSLRootCert, daemon.Read},
 		{"sslcert", cfg.SSLCert, daemon.Read}, {"sslkey", cfg.SSLKey, daemon.Read},
