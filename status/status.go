@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -97,7 +96,7 @@ func orEmpty[E any](list []E) []E {
 // passed over and keys that are missing are zero, as in the file of another
 // version. An error says that there is no file, or that it is no status file.
 func Read(path string) (Document, error) {
-	data, err := os.ReadFile(path)
+	data, _, err := ReadFile(path)
 	if err != nil {
 		return Document{}, err
 	}
