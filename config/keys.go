@@ -19,7 +19,7 @@ func Keys() []Key {
 		{"sslcert", "none", "The certificate to log on with; needs sslkey."},
 		{"sslkey", "none", "The key of that certificate."},
 		{"connect_timeout", "60", "How long connecting to a server may take."},
-		{"query_timeout", "see text", "How long a server may take to answer. At most, and by default, the smallest of connect_timeout, heartbeat (counted as at least 1) and 5."},
+		{"query_timeout", "the highest that is allowed", "How long a server may take to answer; at most the smallest of connect_timeout, heartbeat (counted as at least 1) and 5."},
 		{"connection_lifetime", "300", "After how long a connection is replaced by a new one."},
 		{"is_slave_statement", `"SELECT pg_is_in_recovery()"`, "The statement that is true on a slave and false on a master."},
 		{"heartbeat", "60", `How often to look at all nodes: a number of seconds, a duration such as "2s", "500ms" or "1m30s", or a cron expression such as "*/5 * * * *".`},

@@ -56,6 +56,7 @@ func newRoot() *cobra.Command {
 	commands := []*cobra.Command{startCommand(&o), stopCommand(&o), reloadCommand(&o), statusCommand(&o), checkCommand(&o), demoCommand()}
 	for _, c := range commands {
 		c.Args, c.DisableFlagsInUseLine = noArguments, true
+		c.ValidArgsFunction = cobra.NoFileCompletions
 	}
 	root.Use = "plusmoin [options] (" + strings.Join(names(commands), "|") + ")"
 	root.AddCommand(commands...)
