@@ -93,7 +93,7 @@ func triggerPages(p *page) {
 	for _, k := range cluster.Kinds() {
 		p.item(string(k), sentence(occasion(k)))
 	}
-	p.prose("The environment of a command tells of the event, too:")
+	p.prose(`Of plusmoin's own environment a command gets PATH, LANG, LANGUAGE, LC_*, TZ and TMPDIR, beside HOME, USER, LOGNAME and SHELL, and what tells of the event:`)
 	p.item("PLUSMOIN_EVENT", "The name of the event.")
 	p.item("PLUSMOIN_EVENT_ID", "A number that is unique and grows, also across restarts.")
 	p.item("PLUSMOIN_CLUSTER_ID", "The cluster.")
