@@ -56,7 +56,7 @@ func performance(r reading, h health, now time.Time) string {
 		if c.HasMaster {
 			masters++
 		}
-		for _, e := range c.Slaves {
+		for _, e := range slices.Concat(c.Slaves, c.Lost) {
 			if d := r.Document.Nodes[address(e)]; d.Lag != nil {
 				lag = max(lag, *d.Lag)
 			}

@@ -21,6 +21,14 @@ func TestPluginLine(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 
+	late := reads(sample(), time.Second)
+	behind, slave := 75.0, late.Clusters[0].Slaves
+	late.Clusters[0].Slaves, late.Clusters[0].Lost = nil, slave
+	late.Document.Nodes["db2:5432"] = cluster.Detail{State: cluster.Lost, Lag: &behind}
+	if got := performance(late, health{}, late.UpdatedAt); !strings.Contains(got, " slaves=0;;;0 lost=1;;;0 clusterless=0;;;0 max_lag=75.000s;;;0 ") {
+		t.Errorf("of a slave that is lost by its lag: %s", got)
+	}
+
 	r.Warnings = []cluster.Warning{{Text: "a|b\x1b[2J\nc"}}
 	if got, want := line(), "WARNING - a/b?[2J c | clusters=1"; !strings.HasPrefix(got, want) {
 		t.Errorf("got %s, want %s", got, want)
