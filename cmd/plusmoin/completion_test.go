@@ -28,18 +28,19 @@ func TestBashCompletionNeedsNothingElse(t *testing.T) {
 	}
 	for _, c := range []struct {
 		line string // its last word is the one to complete
-		want []string
+		want []string // no-files if bash is not to complete the names of files
 	}{
-		{"plusmoin ", []string{"check", "completion", "demo", "help", "reload", "start", "status", "stop"}},
-		{"plusmoin sta", []string{"start", "status"}},
-		{"plusmoin -c /etc/x status --na", []string{"--nagios"}},
-		{"plusmoin completion ", []string{"bash", "fish", "zsh"}},
-		{"plusmoin status ", nil},
+		{"plusmoin ", []string{"check", "completion", "demo", "help", "no-files", "reload", "start", "status", "stop"}},
+		{"plusmoin sta", []string{"no-files", "start", "status"}},
+		{"plusmoin -c /etc/x status --na", []string{"--nagios", "no-files"}},
+		{"plusmoin completion ", []string{"bash", "fish", "no-files", "zsh"}},
+		{"plusmoin status ", []string{"no-files"}},
 		{"plusmoin status --status-file /et", nil}, // a file, which bash completes
 		{"plusmoin status --status-file = /et", nil},
 	} {
 		words := strings.Split(c.line, " ")
 		script := bashCompletion + `
+compopt() { echo no-files; }
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _plusmoin
 (( ${#COMPREPLY[@]} == 0 )) || printf '%s\n' "${COMPREPLY[@]}"
