@@ -27,7 +27,7 @@ func TestBashCompletionNeedsNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		line string // its last word is the one to complete
+		line string   // its last word is the one to complete
 		want []string // no-files if bash is not to complete the names of files
 	}{
 		{"plusmoin ", []string{"check", "completion", "demo", "help", "no-files", "reload", "start", "status", "stop"}},
