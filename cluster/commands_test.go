@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,9 @@ var onServers = map[string]func(*world, *server){
 	"pause":   func(_ *world, s *server) { s.paused = true },
 	"resume":  func(w *world, s *server) { s.paused = false; w.stream() },
 	"cut":     func(w *world, s *server) { s.cut = true; w.stream() },
-	"link":    func(w *world, s *server) { s.cut = false; w.stream() },
+	"part":    func(w *world, s *server) { s.parted = true; w.stream() },
+	"link":    func(w *world, s *server) { s.cut, s.parted = false, false; w.stream() },
+	"admit":   func(_ *world, s *server) { s.barred = "" },
 	"hide":    func(_ *world, s *server) { s.hidden = true },
 	"blind":   func(_ *world, s *server) { s.blind = true },
 	"coarse":  func(w *world, s *server) { s.write(w.now, func(e *entry) { e.coarse = true }); w.stream() },
@@ -42,7 +45,6 @@ func (w *world) restore(s *server) {
 var onNames = map[string]func(*script, string){
 	"miss":        func(s *script, name string) { s.monitor.missed[name] = failed(cluster.ReasonTimeout) },
 	"connecting":  func(s *script, name string) { s.monitor.missed[name] = cluster.Sighting{} },
-	"refuse":      func(s *script, name string) { s.monitor.verdict[name] = cluster.Refused },
 	"unanswered":  func(s *script, name string) { s.monitor.verdict[name] = cluster.Unknown },
 	"unreachable": func(s *script, name string) { s.world.deaf[name] = true },
 	"reachable":   func(s *script, name string) { delete(s.world.deaf, name) },
@@ -50,7 +52,7 @@ var onNames = map[string]func(*script, string){
 
 // settings are the commands with arguments of their own.
 var settings = map[string]func(*script, []string) error{
-	"on":  func(s *script, _ []string) error { s.monitor.start(); return nil },
+	"on":  func(s *script, _ []string) error { return s.monitor.start() },
 	"off": func(s *script, _ []string) error { s.monitor.stop(); return nil },
 	"wake": func(s *script, _ []string) error {
 		s.monitor.run(10 * time.Millisecond)
@@ -69,6 +71,9 @@ var settings = map[string]func(*script, []string) error{
 	"suspend":   lasting(func(s *script, d time.Duration) { s.monitor.suspend(d, false) }),
 	"hibernate": lasting(func(s *script, d time.Duration) { s.monitor.suspend(d, true) }),
 	"clock":     lasting(func(s *script, d time.Duration) { s.monitor.step += d }),
+	"takes":     (*script).takes,
+	"state":     (*script).keepState,
+	"refuse":    (*script).refuse,
 	"boot":      (*script).boot,
 	"follow":    (*script).follow,
 	"rebuild":   (*script).rebuild,
@@ -94,6 +99,64 @@ func lasting(do func(*script, time.Duration)) func(*script, []string) error {
 		do(s, d)
 		return nil
 	}
+}
+
+// takes reads "look=2s beat=3s": how long the parts of every round last, until
+// said otherwise.
+func (s *script) takes(args []string) error {
+	for _, arg := range args {
+		key, value, _ := strings.Cut(arg, "=")
+		d, err := duration(value)
+		switch {
+		case err != nil:
+			return err
+		case key == "look":
+			s.monitor.lookTakes = d
+		case key == "beat":
+			s.monitor.beatTakes = d
+		default:
+			return fmt.Errorf("what is %q?", arg)
+		}
+	}
+	return nil
+}
+
+// keepState reads "on": from then on a stopped monitor's state is kept for the
+// next. "off" takes the file away.
+func (s *script) keepState(args []string) error {
+	switch {
+	case slices.Equal(args, []string{"on"}):
+		s.monitor.keeps = true
+		if s.monitor.on && !s.monitor.state.Snapshot().Starting {
+			s.monitor.saved = s.monitor.state.Save()
+		}
+	case slices.Equal(args, []string{"off"}):
+		s.monitor.keeps, s.monitor.saved = false, nil
+	default:
+		return fmt.Errorf("wants on or off")
+	}
+	return nil
+}
+
+// barring are the words a server may have for letting nobody in.
+var barring = []cluster.Reason{
+	cluster.ReasonAuth, cluster.ReasonTooMany, cluster.ReasonTLS, cluster.ReasonMisconfigured,
+	cluster.ReasonStartingUp, cluster.ReasonShuttingDown, cluster.ReasonNotAccepting,
+}
+
+// refuse reads "m1 s1", whose next beats are refused, or "m1 auth": the server
+// answers and lets the monitor not in, until it is admitted.
+func (s *script) refuse(args []string) error {
+	if n := len(args); n == 2 && slices.Contains(barring, cluster.Reason(args[1])) {
+		return s.each(args[:1], func(_ *world, sv *server) { sv.barred = cluster.Reason(args[1]) })
+	}
+	for _, name := range args {
+		if s.world.names[name] == nil {
+			return fmt.Errorf("no server and no reason %q", name)
+		}
+		s.monitor.verdict[name] = cluster.Refused
+	}
+	return nil
 }
 
 // duration reads 90s, 1h, -10ms, or seconds.

@@ -2,173 +2,162 @@ package cluster
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
-// diagnose says one word of every cluster.
-func (t *turn) diagnose() {
-	t.isolated = t.allStoppedAtOnce()
-	masters := map[uint64]int{}
-	for i := range t.groups {
-		if g := &t.groups[i]; g.master != none && g.system != 0 {
-			masters[g.system]++
-		}
-	}
-	counts := t.count()
-	for i := range t.groups {
-		g := &t.groups[i]
-		t.groups[i].verdict = t.diagnosis(g, counts[g.id], masters[g.system] > 1)
-	}
+// verdict is what is said of one cluster.
+type verdict struct {
+	word     Diagnosis
+	evidence *Evidence // never written to once made
+	splitOff bool      // it was split from a cluster that exists and is of the same system
 }
 
-// tally counts the slaves of one cluster.
+// tally counts the members of one cluster other than its master, or its last.
 type tally struct {
-	inSync, others int // other members than the master
-	answering      int
-	hearing        bool // one that streamed from the master still hears from it
+	others, inSync, answering int
+	hearing, cut, silent      []int
+	silentAnswers             bool // one of silent answers
 }
 
-func (t *turn) count() map[int]tally {
-	counts := make(map[int]tally, len(t.groups))
-	var known map[string][]string
+// diagnose says one word of every cluster.
+func (t *roundDraft) diagnose() {
+	t.isolated = t.allStoppedAtOnce()
+	masters := t.mastersBySystem()
+	tallies := t.count()
+	for i := range t.clusters {
+		c := &t.clusters[i]
+		y := tallies[c.id]
+		v := verdict{splitOff: t.isSplitOff(c)}
+		switch {
+		case t.inTrouble(c):
+			v.word, v.evidence = t.wordInTrouble(c, y), t.evidence(c, y)
+		case v.splitOff:
+			v.word = SplitOff
+		case t.hasDouble(c, masters[c.system]):
+			v.word = SplitBrain
+		case y.others > 0 && y.inSync == 0:
+			v.word = NoSlavesInSync
+		default:
+			v.word = OK
+		}
+		if t.isolated {
+			v.word = MonitorIsolated
+		}
+		c.verdict = v
+	}
+}
+
+func (t *roundDraft) inTrouble(c *clusterState) bool {
+	return c.master == none || t.nodes[c.master].suspect()
+}
+
+// wordInTrouble says what is known of a master that is gone or suspect.
+func (t *roundDraft) wordInTrouble(c *clusterState, y tally) Diagnosis {
+	last := t.at(c.last)
+	switch {
+	case last == none:
+		return NoMaster
+	case t.masterAnswers(c):
+		return UnwritableMaster
+	case t.nodes[last].cluster == c.id && t.nodes[last].trouble.reason.letsNotIn():
+		return RefusingMaster
+	case len(y.hearing) > 0:
+		return UnreachableMaster
+	case y.others > 0 && y.answering == 0:
+		return DeadMasterAndSlaves
+	case len(y.silent) > 0 && (len(y.cut) == 0 || y.silentAnswers):
+		return UnconfirmedMaster
+	}
+	return DeadMaster
+}
+
+func (t *roundDraft) evidence(c *clusterState, y tally) *Evidence {
+	named := func(list []int) []string {
+		names := make([]string, len(list))
+		for i, n := range list {
+			names[i] = t.nodes[n].name
+		}
+		return names
+	}
+	return &Evidence{Hears: named(y.hearing), Cut: named(y.cut), Silent: named(y.silent), LastWord: t.lastWord(c)}
+}
+
+func (t *roundDraft) count() map[int]tally {
+	tallies := make(map[int]tally, len(t.clusters))
+	known := &names{t: t}
 	for i := range t.nodes {
 		n := &t.nodes[i]
-		g := t.find(n.group)
-		if g == nil || n.name == g.last {
+		c := t.find(n.cluster)
+		if c == nil || n.name == c.last {
 			continue
 		}
-		c := counts[g.id]
-		c.others++
+		y := tallies[c.id]
+		y.others++
 		if n.place == Slave {
-			c.inSync++
+			y.inSync++
 		}
 		if n.answers() {
-			c.answering++
+			y.answering++
 		}
-		if t.hears(n, g) {
-			if known == nil {
-				known = t.namesAndAddresses()
-			}
-			c.hearing = c.hearing || !relayed(n.facts.Receiver.Upstream, g, known)
+		switch t.testify(n, c, known) {
+		case hears:
+			y.hearing = append(y.hearing, i)
+		case cut:
+			y.cut = append(y.cut, i)
+		case silent:
+			y.silent = append(y.silent, i)
+			y.silentAnswers = y.silentAnswers || n.answers()
 		}
-		counts[g.id] = c
+		tallies[c.id] = y
 	}
-	return counts
+	return tallies
 }
 
-func (t *turn) diagnosis(g *group, c tally, doubled bool) Diagnosis {
-	last := t.at(g.last)
-	switch {
-	case t.isolated:
-		return MonitorIsolated
-	case g.master != none && doubled:
-		return SplitBrain
-	case g.master == none && last != none && t.nodes[last].group == g.id && t.nodes[last].answers():
-		return UnwritableMaster
-	case g.master == none && c.hearing:
-		return UnreachableMaster
-	case g.master == none && c.others > 0 && c.answering == 0:
-		return DeadMasterAndSlaves
-	case g.master == none:
-		return DeadMaster
-	case t.nodes[g.master].suspect() && t.nodes[g.master].answersMaster():
-		return UnwritableMaster
-	case c.others > 0 && c.inSync == 0:
-		return NoSlavesInSync
-	}
-	return OK
-}
-
-// hears says that a slave has heard from its upstream since the cluster's
-// master stopped answering us. That it streams proves nothing: only news does,
-// against what was seen in the round in which the master first failed.
-func (t *turn) hears(n *standing, g *group) bool {
-	last := t.at(g.last)
-	if last == none {
-		return false
-	}
-	if t.nodes[last].failing && t.nodes[last].failedAt == t.look && !n.answersSlave() {
-		n.heard = Receiver{}
-	}
-	if !n.answersSlave() {
-		return false
-	}
-	r := n.facts.Receiver
-	if !t.nodes[last].failing || t.nodes[last].failedAt == t.look {
-		n.heard = r
-		return false
-	}
-	if !r.Known || !r.Running || !n.heard.Known || !n.heard.Running || r.Upstream != n.heard.Upstream {
-		return false
-	}
-	return r.LastMessage > n.heard.LastMessage || r.Received > n.heard.Received
-}
-
-// relayed says that an upstream is a configured node and not the cluster's
-// master. One that is known by no name or address may be the master under a
-// name of its own: to call that master dead would be to say more than is known.
-func relayed(upstream string, g *group, known map[string][]string) bool {
-	names := known[upstream]
-	return len(names) > 0 && !slices.Contains(names, g.last)
-}
-
-// namesAndAddresses returns the nodes by what slaves may call them.
-func (t *turn) namesAndAddresses() map[string][]string {
-	known := make(map[string][]string, 2*len(t.nodes))
-	for i := range t.nodes {
-		n := &t.nodes[i]
-		known[n.name] = append(known[n.name], n.name)
-		addr := Node{n.facts.ServerAddr, n.facts.ServerPort}.String()
-		if n.facts.ServerAddr != "" && addr != n.name {
-			known[addr] = append(known[addr], n.name)
+// mastersBySystem returns the clusters with a master, by system identifier.
+func (t *roundDraft) mastersBySystem() map[uint64][]int {
+	found := map[uint64][]int{}
+	for i := range t.clusters {
+		if c := &t.clusters[i]; c.master != none && c.system != 0 {
+			found[c.system] = append(found[c.system], i)
 		}
 	}
-	return known
+	return found
 }
 
-// longGone is after how long a node that does not answer no longer counts
-// among those that could have shown that the fault is here.
-const longGone = 10 * time.Minute
+// isSplitOff reports whether a cluster was split from one that still exists and
+// is of the same system.
+func (t *roundDraft) isSplitOff(c *clusterState) bool {
+	from := t.find(c.splitFrom)
+	return from != nil && c.system != 0 && from.system == c.system && !from.otherLabel(c.label)
+}
 
-// allStoppedAtOnce says that no node answers and that all of them, on at least
-// two hosts, stopped in one round. Nodes long gone, or never seen, are left out.
-func (t *turn) allStoppedAtOnce() bool {
-	first := none
-	hosts := false
-	for i := range t.nodes {
-		n := &t.nodes[i]
-		switch {
-		case n.answers():
-			return false
-		case !n.known:
-		case first == none:
-			first = i
-		case n.failedAt != t.nodes[first].failedAt:
-			older, newer := t.nodes[first].failedAt, n.failedAt
-			if older > newer {
-				older, newer = newer, older
-			} else {
-				first, hosts = i, false
-			}
-			if newer-older < longGone {
-				return false
-			}
-		default:
-			hosts = hosts || n.Node.Host != t.nodes[first].Node.Host
+// hasDouble reports whether one of the other clusters, which have masters of the
+// same system, split off from this one or is of unknown descent. Other labels
+// make other clusters, and two names of one server are one master.
+func (t *roundDraft) hasDouble(c *clusterState, others []int) bool {
+	for _, i := range others {
+		o := &t.clusters[i]
+		if o.id == c.id || c.master == none || o.otherLabel(c.label) {
+			continue
+		}
+		if id := t.nodes[o.master].identity(); id != (identity{}) && id == t.nodes[c.master].identity() {
+			continue
+		}
+		if o.splitFrom == c.id || t.find(o.splitFrom) == nil {
+			return true
 		}
 	}
-	return hosts
+	return false
 }
 
 // spotDoubles finds the slaves that are configured under two names.
-func (t *turn) spotDoubles() {
+func (t *roundDraft) spotDoubles() {
 	first := make(map[identity]int, len(t.nodes))
 	t.doubled = nil
 	for i := range t.nodes {
 		n := &t.nodes[i]
-		id, ok := n.identity()
-		if !ok || !n.slave {
+		id := n.identity()
+		if id == (identity{}) || !n.slave {
 			continue
 		}
 		j, twice := first[id]
@@ -177,24 +166,36 @@ func (t *turn) spotDoubles() {
 			continue
 		}
 		t.doubled = append(t.doubled, Warning{
-			Kind: ListedTwice, Cluster: n.group, Node: n.name,
+			Kind: ListedTwice, Cluster: n.cluster, Node: n.name,
 			Text: fmt.Sprintf("%s and %s are one server", t.nodes[j].name, n.name),
 		})
 	}
 }
 
+// aheadShown is for how long after a row far ahead of the clock was read it is
+// warned of.
+const aheadShown = 10 * time.Minute
+
 // warnings returns what an operator should mend though no node is down.
 func (s *State) warnings() []Warning {
 	list := []Warning{}
-	for i := range s.groups {
-		g := &s.groups[i]
-		for _, f := range g.foreign {
+	for i := range s.clusters {
+		c := &s.clusters[i]
+		for _, f := range c.foreign {
 			if s.now-f.at > foreignShown {
 				continue
 			}
 			list = append(list, Warning{
-				Kind: SecondWriter, Cluster: g.id, Node: g.last,
-				Text: fmt.Sprintf("something else writes the heartbeat row of %s as cluster %d, master %s", g.last, f.cluster, f.master),
+				Kind: SecondWriter, Cluster: c.id, Node: c.last,
+				Text: fmt.Sprintf("something else writes the heartbeat row of %s as cluster %d, master %s", c.last, f.cluster, f.master),
+			})
+		}
+	}
+	for i := range s.nodes {
+		if n := &s.nodes[i]; n.ahead != never && s.now-n.ahead <= aheadShown {
+			list = append(list, Warning{
+				Kind: FarAhead, Cluster: n.cluster, Node: n.name,
+				Text: fmt.Sprintf("the heartbeat row read on %s is more than a day ahead of this machine's clock and counts for nothing", n.name),
 			})
 		}
 	}

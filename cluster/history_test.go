@@ -14,9 +14,10 @@ import (
 // the rules alone.
 type history struct {
 	faults []string
-	slack  time.Duration // by how much a judgement about time may be off
-	lastID int64         // of events, over all runs
-	rounds int           // judged so far
+	slack  time.Duration           // by how much a judgement about time may be off
+	lastID int64                   // of events, over all runs
+	rounds int                     // judged so far
+	lines  map[int]map[string]bool // of each cluster, over all runs that a state file connects
 
 	run
 }
@@ -32,6 +33,8 @@ type run struct {
 	ids       map[int]cluster.Node    // who was first to try an id after the start
 	existed   map[int]bool            // clusters that were seen in a snapshot
 	foreign   map[int]map[string]bool // "id name" of rows of others seen on a cluster's master
+	refused   map[cluster.Node]bool   // candidates whose last beat was not confirmed
+	servers   map[int]string          // the server that took each cluster's last beat, "" if not known
 	changed   map[int]time.Duration   // when each cluster last changed
 	fails     map[cluster.Node]*failing
 	good      map[cluster.Node]time.Duration // first good round after the last failure
@@ -67,8 +70,8 @@ func newRun() run {
 	return run{
 		clocks: map[int]*beatClock{}, confirmed: map[int][]sentBeat{}, masters: map[int][]cluster.Node{}, claims: map[int]map[string]bool{},
 		ids: map[int]cluster.Node{}, existed: map[int]bool{}, foreign: map[int]map[string]bool{},
-		changed: map[int]time.Duration{},
-		fails:   map[cluster.Node]*failing{}, good: map[cluster.Node]time.Duration{},
+		changed: map[int]time.Duration{}, servers: map[int]string{}, refused: map[cluster.Node]bool{},
+		fails: map[cluster.Node]*failing{}, good: map[cluster.Node]time.Duration{},
 		surelyGood: map[cluster.Node]time.Duration{},
 	}
 }
@@ -81,6 +84,9 @@ func (h *history) fault(r round, format string, args ...any) {
 func (h *history) watch(r round) {
 	if r.first {
 		h.run = newRun()
+		if !r.restored {
+			h.lines = map[int]map[string]bool{}
+		}
 	}
 	h.judgeShape(r)
 	h.judgeEvents(r)
@@ -147,14 +153,26 @@ func (h *history) takeInNode(r round, n cluster.Node) {
 	out, sent := r.sent[n]
 	refused := sent && out.Verdict != cluster.Confirmed
 	murky := refused && placeOf(r.before, n).place != cluster.Master
+	// A candidate that was refused goes on failing while another is tried.
+	switch {
+	case murky:
+		h.refused[n] = true
+	case sent || seen.Slave || placeOf(r.after, n).place == cluster.Clusterless:
+		delete(h.refused, n)
+	}
+	murky = murky || h.refused[n] && seen.Outcome == cluster.Answered
 	silent := seen.Outcome != cluster.Answered || refused && !murky
+	since := r.begun.Elapsed
+	if seen.Outcome == cluster.Answered {
+		since = r.ended.Elapsed // a failed beat counts from the end of its round
+	}
 	keepFirst(h.good, n, silent, r.begun.Elapsed)
 	keepFirst(h.surelyGood, n, silent || murky, r.begun.Elapsed)
 	switch {
 	case !silent && !murky:
 		delete(h.fails, n)
 	case h.fails[n] == nil:
-		h.fails[n] = &failing{since: r.begun.Elapsed, murky: murky}
+		h.fails[n] = &failing{since: since, murky: murky}
 	default:
 		h.fails[n].murky = h.fails[n].murky || murky
 	}
@@ -185,6 +203,10 @@ func keepFirst(good map[cluster.Node]time.Duration, n cluster.Node, bad bool, no
 }
 
 func (h *history) claim(id int, name string) {
+	if h.lines[id] == nil {
+		h.lines[id] = map[string]bool{}
+	}
+	h.lines[id][cluster.CanonicalName(name)] = true
 	if h.claims[id] == nil {
 		h.claims[id] = map[string]bool{}
 	}
@@ -260,6 +282,13 @@ func (h *history) remember(r round) {
 			continue
 		}
 		n := cluster.Node{Host: c.Master.Host, Port: c.Master.Port}
+		if r.sent[n].Verdict == cluster.Confirmed {
+			h.servers[c.ID] = identity(r.seen[n])
+		}
+		if h.lines[c.ID] == nil {
+			h.lines[c.ID] = map[string]bool{}
+		}
+		h.lines[c.ID][n.String()] = true
 		if m := h.masters[c.ID]; len(m) == 0 || m[len(m)-1] != n {
 			h.masters[c.ID] = append(m, n)
 		}

@@ -6,46 +6,61 @@ import "time"
 // the cluster that is newer than its row, counting only time in which the
 // cluster's master was confirming beats. It is not known without a reference
 // or a row, or when the row can be another monitor's.
-func (t *turn) lagOf(i int, g *group) (time.Duration, bool) {
+func (t *roundDraft) lagOf(i int, c *clusterState) (time.Duration, bool) {
 	n := &t.nodes[i]
 	row := n.sight.Row
-	if row == nil || !n.answers() || g.ref.Stamp == 0 {
+	if row == nil || !n.answers() || c.ref.Stamp == 0 {
 		return 0, false
 	}
-	if !n.origin.ours && (row.Stamp >= t.base || g.like(row)) {
+	if !n.origin.ours && (row.Stamp >= t.base || c.like(row)) {
 		return 0, false
 	}
-	if !g.memory.confirmedAny() {
-		return max(0, g.ref.Stamp.Sub(row.Stamp)), true
+	if !c.memory.confirmedAny() {
+		return c.lagByStamps(n)
 	}
-	mark, lacks := g.memory.after(row.Stamp)
+	mark, lacks := c.memory.lacked(row.Stamp)
 	if !lacks {
 		return 0, true
 	}
-	return max(0, g.reading-mark), true
+	return max(0, c.reading-mark), true
 }
 
-// proven says that a node which answers as a slave may come up in the cluster.
-// A member that stood in good order elsewhere need not show again that it
-// keeps answering.
-func (t *turn) proven(i int, g *group, goodOrder bool) bool {
+// lagByStamps returns the lag in a cluster that has confirmed no beat in this run.
+// Only of one rebuilt at start, and of who wants to be its master, is it the
+// difference of stamps: that of others may be time in which no beat was confirmed.
+func (c *clusterState) lagByStamps(n *nodeState) (time.Duration, bool) {
+	lag := max(0, c.ref.Stamp.Sub(n.sight.Row.Stamp))
+	return lag, lag == 0 || c.rebuilt || n.answersMaster()
+}
+
+// proven reports whether a node that answers as a slave may come up in the
+// cluster: what it shows is in sync, and it has answered throughout
+// fail_interval.
+func (t *roundDraft) proven(i int, c *clusterState) bool {
+	return t.look-t.nodes[i].goodAt >= t.config.FailInterval && t.inSync(i, c)
+}
+
+// inSync reports whether what a node shows proves that it follows the cluster
+// closely.
+func (t *roundDraft) inSync(i int, c *clusterState) bool {
 	n := &t.nodes[i]
-	if !n.answersSlave() || n.sight.Row == nil {
+	if !n.answersSlave() || n.sight.Row == nil || n.otherSystem(c) {
 		return false
 	}
-	if !goodOrder && t.look-n.goodAt < t.config.FailInterval {
-		return false
-	}
-	lag, known := t.lagOf(i, g)
-	return known && lag <= n.RecoverSyncDelay && t.follows(n, g)
+	lag, known := t.lagOf(i, c)
+	return known && lag <= n.RecoverSyncDelay && n.follows(c)
 }
 
-// follows says that the node's row is a beat of the cluster's master or,
-// without one, its last; in a cluster rebuilt at start, its reference row.
-func (t *turn) follows(n *standing, g *group) bool {
+// follows reports whether the node's row is a beat of the cluster's master or,
+// without one, its last; in a cluster found at start that has had no master since,
+// its reference row. A beat from before a restart proves nothing any more.
+func (n *nodeState) follows(c *clusterState) bool {
 	row := n.sight.Row
-	if n.origin.ours && n.origin.group == g.id && row.Master == g.last {
+	if row == nil {
+		return false
+	}
+	if n.showsBeatOf(c) && row.Master == c.last && row.Stamp >= c.memory.anchor.stamp {
 		return true
 	}
-	return g.rebuilt && g.isReference(row)
+	return (c.rebuilt || !c.memory.confirmedAny()) && c.isReference(row)
 }

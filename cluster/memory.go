@@ -6,8 +6,7 @@ import (
 )
 
 // The bounds of a memory. Beyond them beats are thinned out, so that days are
-// remembered in little room, the coarser the longer ago: lag is then taken for
-// up to a five-hundredth less than it is.
+// remembered in little room, the coarser the longer ago.
 const (
 	recentBeats = 64
 	fewestOld   = 1024
@@ -20,6 +19,7 @@ type beat struct {
 	master    string
 	mark      time.Duration // the cluster's clock when it was confirmed
 	confirmed bool
+	dropped   int32 // how many before it, up to the one kept, were thinned out
 }
 
 // memory holds the beats of one cluster, oldest first. It is a value: adding
@@ -27,7 +27,8 @@ type beat struct {
 type memory struct {
 	old     []beat // never written to once made
 	recent  []beat // copied whenever it grows
-	first   Stamp  // the first beat ever added
+	first   Stamp  // of the first beat ever added
+	anchor  beat   // the first that was confirmed; never thinned out
 	thinned Stamp  // beats up to this one may have been dropped
 }
 
@@ -36,6 +37,9 @@ type memory struct {
 func (m memory) add(b beat, reach time.Duration) memory {
 	if m.first == 0 {
 		m.first = b.stamp
+	}
+	if b.confirmed && !m.anchor.confirmed {
+		m.anchor = b
 	}
 	if len(m.recent) < recentBeats {
 		m.recent = append(slices.Clip(m.recent), b)
@@ -54,19 +58,21 @@ func (m memory) add(b beat, reach time.Duration) memory {
 func (m *memory) thin() {
 	half := len(m.old) / 2
 	m.thinned = max(m.thinned, m.old[half-1].stamp)
+	all := !slices.ContainsFunc(m.old[:half], func(b beat) bool { return !b.confirmed })
 	kept := make([]beat, 0, len(m.old))
-	for _, b := range m.old[:half] {
-		if b.confirmed {
-			kept = append(kept, b)
+	dropped := int32(0)
+	for i, b := range m.old {
+		switch {
+		case i < half && !b.confirmed:
+			continue
+		case i < half && all && (half-i)%2 == 0:
+			dropped += b.dropped + 1
+			continue
 		}
+		b.dropped += dropped
+		kept, dropped = append(kept, b), 0
 	}
-	if len(kept) == half {
-		kept = kept[:0]
-		for i := (half + 1) % 2; i < half; i += 2 {
-			kept = append(kept, m.old[i])
-		}
-	}
-	m.old = append(kept, m.old[half:]...)
+	m.old = kept
 }
 
 // match returns the stamp of the beat that a row of that master and stamp is.
@@ -102,28 +108,53 @@ func (m memory) upTo(beats []beat, row Row) int {
 	return n
 }
 
-// forgot says that a beat of that stamp may have been sent and thinned out.
+// forgot reports whether a beat of that stamp may have been sent and thinned out.
 func (m memory) forgot(s Stamp) bool {
 	return m.thinned != 0 && s >= m.first && s <= m.thinned
 }
 
-// after returns the mark of the oldest confirmed beat later than s.
-func (m memory) after(s Stamp) (time.Duration, bool) {
+// lacked returns by which mark the oldest confirmed beat later than s was
+// confirmed, and false if there is none. Where beats were thinned out it is
+// reckoned from the beat kept before s at the pace of the stamps, so that what is
+// lacked goes on growing for ever.
+func (m memory) lacked(s Stamp) (time.Duration, bool) {
+	after, ok := m.after(s)
+	if !ok || s < m.anchor.stamp {
+		return m.anchor.mark, ok
+	}
+	if s >= m.thinned || after.dropped == 0 && after.stamp > m.thinned {
+		return after.mark, true
+	}
+	before := m.before(s)
+	pace := after.stamp.Sub(before.stamp) / time.Duration(after.dropped+1)
+	return min(after.mark, before.mark+s.Sub(before.stamp)+pace), true
+}
+
+// after returns the oldest confirmed beat kept that is later than s.
+func (m memory) after(s Stamp) (beat, bool) {
 	for _, beats := range [][]beat{m.old, m.recent} {
 		for _, b := range beats[m.upTo(beats, Row{Stamp: s}):] {
 			if b.confirmed {
-				return b.mark, true
+				return b, true
 			}
 		}
 	}
-	return 0, false
+	return beat{}, false
 }
 
-// confirmedAny says that there is a confirmed beat at all.
-func (m memory) confirmedAny() bool {
-	_, ok := m.after(-1)
-	return ok
+// before returns the newest confirmed beat kept that is not later than s, the
+// anchor if no other is.
+func (m memory) before(s Stamp) beat {
+	for i := m.upTo(m.old, Row{Stamp: s}) - 1; i >= 0; i-- {
+		if m.old[i].confirmed {
+			return m.old[i]
+		}
+	}
+	return m.anchor
 }
+
+// confirmedAny reports whether there is a confirmed beat at all.
+func (m memory) confirmedAny() bool { return m.anchor.confirmed }
 
 // newest returns the newest confirmed beat.
 func (m memory) newest() (beat, bool) {

@@ -19,6 +19,8 @@ type Payload struct {
 	Time        time.Time         `json:"time"`
 	OldMaster   *Entry            `json:"old_master"`
 	Diagnosis   Diagnosis         `json:"diagnosis"`
+	Evidence    *Evidence         `json:"evidence"`
+	SplitFrom   *int              `json:"split_from"`
 	Nodes       map[string]Detail `json:"nodes"` // of the cluster and the clusterless ones
 }
 
@@ -34,7 +36,8 @@ func (s Snapshot) Payload(e Event) Payload {
 		if c.ID != e.Cluster {
 			continue
 		}
-		p.HasMaster, p.Master, p.Slaves, p.Lost, p.Diagnosis = c.HasMaster, c.Master, c.Slaves, c.Lost, c.Diagnosis
+		p.HasMaster, p.Master, p.Slaves, p.Lost = c.HasMaster, c.Master, c.Slaves, c.Lost
+		p.Diagnosis, p.Evidence, p.SplitFrom = c.Diagnosis, c.Evidence, c.SplitFrom
 		if c.Master != nil {
 			s.detail(&p, *c.Master)
 		}

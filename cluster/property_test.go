@@ -58,6 +58,9 @@ func newLife(t *rapid.T) *life {
 		l.script.history.slack = 250 * time.Millisecond
 		l.lines = append(l.lines, "# looks and beats take 50ms each")
 	}
+	if rapid.Bool().Draw(t, "state file") {
+		l.do("state on")
+	}
 	l.newLimits()
 	for range rapid.IntRange(0, 3).Draw(t, "old rows") {
 		l.oldRow()

@@ -3,44 +3,61 @@ package cluster
 import "slices"
 
 // Reconfigure returns the State under another configuration, and what a
-// removed node's going tells. Places, ids and memories are kept.
+// removed node's going tells. Places, ids and memories are kept. Whose master is
+// removed keeps its place open for the next round: the same server may answer
+// under a new name.
 func (s State) Reconfigure(now Moment, config Config) (State, []Event) {
-	t := turn{State: s.clone(), look: now.Elapsed, end: now.Elapsed, wall: now.Wall}
+	t := roundDraft{State: s.clone(), look: now.Elapsed, end: now.Elapsed, wall: now.Wall}
 	stays := make(map[Node]bool, len(config.Nodes))
-	for _, c := range config.Nodes {
-		stays[c.Node] = true
+	for _, n := range config.Nodes {
+		stays[n.Node] = true
 	}
-	var parted []told
+	vacated := map[int]int{} // masters by cluster
 	for i := range t.nodes {
-		if n := &t.nodes[i]; n.member() && !stays[n.Node] {
-			t.remove(i)
+		n := &t.nodes[i]
+		if !n.member() || stays[n.Node] {
+			continue
 		}
+		if n.place == Master {
+			vacated[n.cluster] = i
+		}
+		t.leave(i)
+	}
+	for id, i := range vacated {
+		entry := t.entry(i)
+		t.find(id).vacant = &entry
 	}
 	t.sweep()
-	for _, e := range t.told {
+	for i, e := range t.pending {
 		if e.node != none {
 			entry := t.entry(e.node)
-			e.entry, e.node = &entry, none
+			t.pending[i].entry, t.pending[i].node = &entry, none
 		}
-		parted = append(parted, e)
 	}
-	t.told = parted
+	t.rename(now, config)
+	t.clusters = slices.Clip(t.clusters)
+	t.diagnose()
+	return t.State, t.events()
+}
 
+// rename takes the configuration over and sets anew what points to nodes by
+// their index.
+func (t *roundDraft) rename(now Moment, config Config) {
 	aliases := map[string]string{}
 	for i := range t.nodes {
 		if a := t.nodes[i].alias; a != none {
 			aliases[t.nodes[i].name] = t.nodes[a].name
 		}
 	}
-	names := make([]string, len(t.groups))
-	for i, g := range t.groups {
-		if g.master != none {
-			names[i] = t.nodes[g.master].name
+	masters := make([]string, len(t.clusters))
+	for i, c := range t.clusters {
+		if c.master != none {
+			masters[i] = t.nodes[c.master].name
 		}
 	}
 	t.configure(now, config)
-	for i := range t.groups {
-		t.groups[i].master = t.at(names[i])
+	for i := range t.clusters {
+		t.clusters[i].master = t.at(masters[i])
 	}
 	for i := range t.nodes {
 		t.nodes[i].alias = none
@@ -48,17 +65,4 @@ func (s State) Reconfigure(now Moment, config Config) (State, []Event) {
 			t.nodes[i].alias = t.at(a)
 		}
 	}
-	t.groups = slices.Clip(t.groups)
-	t.diagnose()
-	return t.State, t.events()
-}
-
-// remove takes a node that is no longer configured out of its cluster.
-func (t *turn) remove(i int) {
-	n := &t.nodes[i]
-	if n.place == Master {
-		g := t.find(n.group)
-		t.tellMaster(MasterDown, g.id, i, g.last)
-	}
-	t.leave(i, false)
 }

@@ -176,14 +176,16 @@ func (s *script) tell(at time.Duration, events []cluster.Event) {
 		}
 		fmt.Fprintf(&s.out, "%ss %s %d", seconds(at), e.Kind, e.Cluster)
 		if e.Node != nil {
-			fmt.Fprintf(&s.out, " %s", e.Node.Host)
+			fmt.Fprintf(&s.out, " %s", shownName(*e.Node))
 		}
 		if e.Kind == cluster.MasterUp && e.OldMaster != nil {
-			fmt.Fprintf(&s.out, ", was %s", e.OldMaster.Host)
+			fmt.Fprintf(&s.out, ", was %s", shownName(*e.OldMaster))
 		}
 		s.out.WriteByte('\n')
 	}
 }
+
+func shownName(e cluster.Entry) string { return nameOf(cluster.Node{Host: e.Host, Port: e.Port}) }
 
 func seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
@@ -210,14 +212,14 @@ func (s *script) show() {
 		s.out.WriteString(shown(snap, e) + "\n")
 	}
 	for _, w := range snap.Warnings {
-		host, _, _ := strings.Cut(w.Node, ":")
-		fmt.Fprintf(&s.out, "warning %s %d %s\n", w.Kind, w.Cluster, host)
+		fmt.Fprintf(&s.out, "warning %s %d %s\n", w.Kind, w.Cluster, strings.TrimSuffix(w.Node, ":5432"))
 	}
 }
 
 func shown(snap cluster.Snapshot, e cluster.Entry) string {
-	d := snap.Nodes[node(e.Host).String()]
-	text := e.Host + " " + string(d.State)
+	name := shownName(e)
+	d := snap.Nodes[node(name).String()]
+	text := name + " " + string(d.State)
 	if d.Suspect {
 		text += " suspect"
 	}

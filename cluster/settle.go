@@ -6,14 +6,25 @@ import "slices"
 // last of them had its outcome. One that sent does not name counts as Unknown.
 // Events are in the order in which they are to be told.
 func (d Draft) Settle(now Moment, sent map[Node]BeatOutcome) (State, []Event) {
-	t := d.turn
+	t := d.draft
 	t.State = t.State.clone()
-	t.told, t.copied = slices.Clone(t.told), false
+	t.pending, t.copied = slices.Clone(t.pending), false
 	t.end, t.wall = now.Elapsed, now.Wall
 
 	t.spotForeign()
 	confirmed := t.takeOutcomes(sent)
-	t.settleMasters(confirmed)
+	if t.start == nil || t.start.looked {
+		t.settlePlaces(confirmed)
+	}
+	t.close(confirmed)
+	return t.State, t.events()
+}
+
+// settlePlaces says where every node stands now.
+func (t *roundDraft) settlePlaces(confirmed []bool) {
+	for _, k := range t.contests {
+		t.settleContest(k, confirmed)
+	}
 	t.settleFounders(confirmed)
 	for i := range t.nodes {
 		t.settleSlave(i)
@@ -22,170 +33,183 @@ func (d Draft) Settle(now Moment, sent map[Node]BeatOutcome) (State, []Event) {
 	if t.start != nil {
 		t.settleStart()
 	}
-	t.close()
-	return t.State, t.events()
 }
 
 // spotForeign looks for rows on masters that are not the last beat though that
 // was confirmed: something else writes there.
-func (t *turn) spotForeign() {
-	for i := range t.groups {
-		g := &t.groups[i]
-		if g.master == none {
+func (t *roundDraft) spotForeign() {
+	for i := range t.clusters {
+		c := &t.clusters[i]
+		if c.master == none {
 			continue
 		}
-		n := &t.nodes[g.master]
+		n := &t.nodes[c.master]
 		row := n.sight.Row
-		ours := n.origin.ours && n.origin.group == g.id
-		if n.answersMaster() && row != nil && !ours && g.ref.Master == n.name && g.memory.confirmedAny() {
-			g.note(row, t.look)
+		if n.answersMaster() && row != nil && !n.showsBeatOf(c) && c.ref.Master == n.name && c.memory.confirmedAny() {
+			c.note(row, t.look)
 		}
 	}
 }
 
 // takeOutcomes notes which beats were confirmed and which nodes fail, and
 // remembers the beats.
-func (t *turn) takeOutcomes(sent map[Node]BeatOutcome) []bool {
-	confirmed := make([]bool, len(t.nodes))
-	for _, e := range t.errands {
-		n := &t.nodes[e.node]
+func (t *roundDraft) takeOutcomes(sent map[Node]BeatOutcome) (confirmed []bool) {
+	confirmed = make([]bool, len(t.nodes))
+	beaten := make([]bool, len(t.nodes))
+	for _, b := range t.beats {
+		n := &t.nodes[b.node]
 		outcome := sent[n.Node]
 		ok := outcome.Verdict == Confirmed
-		confirmed[e.node] = ok
+		beaten[b.node], confirmed[b.node] = true, ok
 		if !ok {
-			t.takeRefusal(e, outcome)
+			t.takeRefusal(b, outcome)
 		}
-		b := beat{stamp: t.row(e).Stamp, master: n.name, confirmed: ok}
-		if e.purpose == toFound {
-			n.attempts = n.attempts.add(b, 0)
-			continue
-		}
-		g := t.find(e.group)
-		if ok {
-			g.tick(n.name, t.round, t.look, t.end)
-		}
-		b.mark = g.clock
-		g.memory = g.memory.add(b, g.reach)
+		t.rememberBeat(b, ok)
 	}
 	for i := range t.nodes {
-		t.nodes[i].streak(t.look, t.end)
+		n := &t.nodes[i]
+		if !beaten[i] && n.answersMaster() && n.member() && n.tries > 0 {
+			// Another was tried this time: what this one could not do it
+			// cannot yet.
+			n.bad, n.trouble = true, n.refusal
+		}
+		n.streak(t.look, t.end)
 	}
 	return confirmed
 }
 
-func (t *turn) takeRefusal(e errand, outcome BeatOutcome) {
-	n := &t.nodes[e.node]
+func (t *roundDraft) rememberBeat(sent plannedBeat, confirmed bool) {
+	n := &t.nodes[sent.node]
+	b := beat{stamp: t.row(sent).Stamp, master: n.name, confirmed: confirmed}
+	if sent.purpose == toFound {
+		n.attempts = n.attempts.add(b, 0)
+		return
+	}
+	c := t.find(sent.cluster)
+	if confirmed {
+		c.tick(n.name, t.round, t.look, t.end)
+	}
+	b.mark = c.clock
+	c.memory = c.memory.add(b, c.reach)
+}
+
+func (t *roundDraft) takeRefusal(b plannedBeat, outcome BeatOutcome) {
+	n := &t.nodes[b.node]
 	n.trouble = trouble{outcome.Reason, outcome.Error}
 	if n.trouble.reason == NoReason {
 		n.trouble.reason = ReasonTimeout
 	}
-	if e.purpose != toKeep {
+	if b.purpose != toKeep {
 		n.tries++
+		n.refusal = n.trouble
 	}
-	n.bad = e.purpose != toFound || t.start != nil && t.start.claimOn(e.group) != nil
+	n.bad = b.purpose != toFound || t.start != nil && t.start.claimOn(b.cluster) != nil
 }
 
-// settleMasters says who is master of each cluster now.
-func (t *turn) settleMasters(confirmed []bool) {
-	candidates := map[int]int{}
-	for _, e := range t.errands {
-		if e.purpose == toTake {
-			candidates[e.group] = e.node
+// settleContest says who is master of a cluster now. Should the beats of the
+// master and of a candidate both be confirmed, the master stays.
+func (t *roundDraft) settleContest(k contest, confirmed []bool) {
+	c := t.find(k.cluster)
+	switch {
+	case k.incumbent != none && confirmed[k.incumbent]:
+		for _, i := range k.rivals {
+			t.splitOff(i)
 		}
-	}
-	rivals := t.rivals()
-	for i := range t.groups {
-		g := &t.groups[i]
-		candidate, tried := candidates[g.id]
-		switch {
-		case g.master != none && confirmed[g.master]:
-			for _, rival := range rivals[g.id] {
-				t.leave(rival, true)
-			}
-		case tried && confirmed[candidate]:
-			t.crown(g, candidate)
-		case g.master == none:
-			if old, ok := t.ousted[g.id]; ok {
-				t.tellMaster(MasterDown, g.id, old, g.last)
-			}
-		case t.nodes[g.master].answersSlave():
-			t.demote(g)
-		case t.nodes[g.master].failedFor(t.config.FailInterval, t.look):
-			t.tellMaster(MasterDown, g.id, g.master, g.last)
-			t.put(g.master, Lost, g.id)
-			g.master = none
-		}
+		t.noteSuccessor(c)
+	case k.candidate != none && confirmed[k.candidate]:
+		t.takeOver(c, k.candidate)
+	case k.replaced != none:
+		t.tellMaster(MasterDown, c.id, k.replaced, c.last)
+	case c.vacant != nil:
+		t.tellAbout(pendingEvent{kind: MasterDown, cluster: c.id, node: none, old: c.last, entry: c.vacant})
+		c.vacant = nil
+	case k.incumbent == none:
+	case t.nodes[k.incumbent].answersSlave():
+		t.demote(c)
+	case t.nodes[k.incumbent].failedFor(t.config.FailInterval, t.look):
+		t.tellMaster(MasterDown, c.id, c.master, c.last)
+		t.put(c.master, Lost, c.id)
+		c.master = none
 	}
 }
 
-// crown makes a candidate the master.
-func (t *turn) crown(g *group, i int) {
+// noteSuccessor tells that behind the master's name is another master now, whose
+// beat was just confirmed: its timeline is higher, or its system is another that
+// carries on with this one's row.
+func (t *roundDraft) noteSuccessor(c *clusterState) {
+	n := &t.nodes[c.master]
+	row := n.sight.Row
+	higher := c.timeline != 0 && n.facts.Timeline > c.timeline && row != nil && c.hasInLine(row.Master)
+	if higher && !n.sameServer(c) || n.otherSystem(c) {
+		t.tellMaster(MasterUp, c.id, c.master, c.last)
+	}
+}
+
+// takeOver makes a candidate the master.
+func (t *roundDraft) takeOver(c *clusterState, i int) {
 	if !t.nodes[i].member() {
-		t.tell(NodeJoined, g.id, i)
+		t.tell(NodeJoined, c.id, i)
 	}
-	old := g.last
-	if g.master != none {
-		t.put(g.master, Lost, g.id)
+	old := c.last
+	if c.master != none {
+		t.put(c.master, Lost, c.id)
 	}
-	t.put(i, Master, g.id)
+	t.put(i, Master, c.id)
 	n := &t.nodes[i]
-	n.alias, n.split = none, false
-	g.enthrone(i, n.name)
-	if n.facts.SystemID != 0 {
-		g.system = n.facts.SystemID
-	}
+	n.alias, n.splitFrom, n.reserved, n.attempts = none, NoCluster, NoCluster, memory{}
+	c.setMaster(i, n)
 	for j := range t.nodes {
-		if t.nodes[j].group == g.id {
+		if t.nodes[j].cluster == c.id {
 			t.nodes[j].tries = 0
 		}
 	}
-	t.tellMaster(MasterUp, g.id, i, old)
+	t.tellMaster(MasterUp, c.id, i, old)
 }
 
 // demote takes a master that answers as a slave from its place. While nothing
 // replaced it and its row is the cluster's newest beat it is in sync by
 // definition.
-func (t *turn) demote(g *group) {
-	i := g.master
+func (t *roundDraft) demote(c *clusterState) {
+	i := c.master
 	n := &t.nodes[i]
-	t.tellMaster(MasterDown, g.id, i, g.last)
-	g.master = none
-	t.put(i, Lost, g.id)
-	row := n.sight.Row
-	if n.origin.ours && n.origin.group == g.id && row.Master == n.name && row.Stamp >= g.ref.Stamp {
-		t.put(i, Slave, g.id)
-		t.tell(SlaveUp, g.id, i)
+	t.tellMaster(MasterDown, c.id, i, c.last)
+	c.master = none
+	t.put(i, Lost, c.id)
+	if row := n.sight.Row; n.follows(c) && row.Master == n.name && row.Stamp >= c.ref.Stamp {
+		t.put(i, Slave, c.id)
+		t.tell(SlaveUp, c.id, i)
 	}
 }
 
 // settleFounders makes the clusters whose founding beats were confirmed.
-func (t *turn) settleFounders(confirmed []bool) {
+func (t *roundDraft) settleFounders(confirmed []bool) {
 	tried := t.reservations()
-	for _, e := range t.errands {
-		if e.purpose != toFound || !confirmed[e.node] {
+	for _, b := range t.beats {
+		if b.purpose != toFound || !confirmed[b.node] {
 			continue
 		}
-		n := &t.nodes[e.node]
-		g := group{id: e.group, master: none, system: n.facts.SystemID, clockAt: t.end, clockRound: t.round, clockMaster: n.name}
+		n := &t.nodes[b.node]
+		c := newClusterState(b.cluster)
+		c.clockAt, c.clockRound, c.clockMaster = t.end, t.round, n.name
+		c.splitFrom = n.splitFrom
 		if t.start != nil {
-			if c := t.start.claimOn(e.group); c != nil {
-				g.line = []string{c.owner}
+			if k := t.start.claimOn(b.cluster); k != nil {
+				c.line = []string{k.owner}
 			}
 		}
-		made := t.found(g, tried[e.group])
-		made.enthrone(e.node, n.name)
 		kind := ClusterUp
-		if n.split {
+		if n.splitFrom != NoCluster {
 			kind = ClusterSplit
 		}
-		n.split, n.tries, n.alias = false, 0, none
-		t.put(e.node, Master, e.group)
-		t.tell(kind, e.group, e.node)
+		t.found(c, tried[b.cluster]).setMaster(b.node, n)
+		n.splitFrom, n.tries, n.alias = NoCluster, 0, none
+		t.put(b.node, Master, b.cluster)
+		t.tell(kind, b.cluster, b.node)
 	}
 }
 
 // reservations returns the nodes that were tried for each id not yet founded.
-func (t *turn) reservations() map[int][]int {
+func (t *roundDraft) reservations() map[int][]int {
 	tried := map[int][]int{}
 	for i := range t.nodes {
 		if id := t.nodes[i].reserved; id != NoCluster {
@@ -195,42 +219,44 @@ func (t *turn) reservations() map[int][]int {
 	return tried
 }
 
-// sweep removes the clusters that have no member left.
-func (t *turn) sweep() {
+// sweep removes the clusters that have no member left, but for one whose place is
+// kept.
+func (t *roundDraft) sweep() {
 	members := map[int]bool{}
 	for i := range t.nodes {
-		members[t.nodes[i].group] = true
+		members[t.nodes[i].cluster] = true
 	}
-	for i := range t.groups {
-		if g := t.groups[i]; !members[g.id] {
-			t.tell(ClusterGone, g.id, none)
-			t.gone = append(slices.Clip(t.gone), g)
+	empty := func(c clusterState) bool { return !members[c.id] && c.vacant == nil }
+	for i := range t.clusters {
+		if c := t.clusters[i]; empty(c) {
+			t.tell(ClusterGone, c.id, none)
+			t.gone = append(slices.Clip(t.gone), c)
 		}
 	}
 	t.gone = t.gone[max(0, len(t.gone)-goneKept):]
-	t.groups = slices.DeleteFunc(t.groups, func(g group) bool { return !members[g.id] })
+	t.clusters = slices.DeleteFunc(t.clusters, empty)
 }
 
 // close brings up to date what the next round and the snapshot go by.
-func (t *turn) close() {
-	for i := range t.groups {
-		g := &t.groups[i]
-		if b, ok := g.memory.newest(); ok {
-			g.ref = Row{Cluster: g.id, Master: b.master, Stamp: b.stamp}
+func (t *roundDraft) close(confirmed []bool) {
+	for i := range t.clusters {
+		c := &t.clusters[i]
+		if b, ok := c.memory.newest(); ok {
+			c.ref = Row{Cluster: c.id, Master: b.master, Stamp: b.stamp}
 		}
-		if g.master != none && t.nodes[g.master].facts.SystemID != 0 {
-			g.system = t.nodes[g.master].facts.SystemID
+		if c.master != none && confirmed[c.master] {
+			c.noteServer(&t.nodes[c.master])
 		}
 	}
 	for i := range t.nodes {
 		n := &t.nodes[i]
-		g := t.find(n.group)
-		if g == nil {
+		c := t.find(n.cluster)
+		if c == nil {
 			continue
 		}
-		g.reach = max(g.reach, n.MaxSyncDelay)
+		c.reach = max(c.reach, n.MaxSyncDelay)
 		if n.answersSlave() {
-			n.lag, n.lagging = t.lagOf(i, g)
+			n.lag, n.lagKnown = t.lagOf(i, c)
 		}
 	}
 	t.now, t.State.wall, t.took = t.end, t.wall, t.end-t.look

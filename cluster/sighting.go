@@ -40,9 +40,10 @@ const (
 
 	ReasonUnwritable Reason = "unwritable"
 
-	ReasonAlias    Reason = "alias"    // another name of a master already known
-	ReasonLag      Reason = "lag"      // lost because it lagged
-	ReasonUnproven Reason = "unproven" // answers, but has not shown that it is in sync
+	ReasonAlias       Reason = "alias"        // another name of a master already known
+	ReasonLag         Reason = "lag"          // lost because it lagged
+	ReasonUnproven    Reason = "unproven"     // answers, but has not shown that it is in sync
+	ReasonOtherSystem Reason = "other_system" // lost: its data is not of its cluster's system
 )
 
 // Sighting is what one look at one node gave.
@@ -59,6 +60,22 @@ type Sighting struct {
 	Row     *Row // nil: answered, but there is no table or no row
 	Facts   Facts
 	Latency time.Duration
+}
+
+// letsNotIn reports whether a server that fails for this reason answers, but lets
+// nobody in.
+func (r Reason) letsNotIn() bool {
+	switch r {
+	case ReasonAuth, ReasonTooMany, ReasonTLS, ReasonMisconfigured, ReasonStartingUp, ReasonShuttingDown, ReasonNotAccepting:
+		return true
+	}
+	return false
+}
+
+// fromHost reports whether a failure for this reason was an answer of the host:
+// a word of its server, or its refusal to connect. So the way there is open.
+func (r Reason) fromHost() bool {
+	return r.letsNotIn() || r == ReasonRefused || r == ReasonBadAnswer || r == ReasonUnwritable
 }
 
 // BeatVerdict is how sending a beat ended.

@@ -24,6 +24,26 @@ type Cluster struct {
 	Lost      []Entry   `json:"lost"`
 	Name      string    `json:"cluster_name,omitempty"` // label, never part of the contract
 	Diagnosis Diagnosis `json:"diagnosis"`
+	// Evidence is what the diagnosis goes by while there is no master or it is
+	// suspect, nil else.
+	Evidence *Evidence `json:"evidence"`
+	// SplitFrom is the id of the cluster that this one was split from, as long as
+	// that exists and has the same system identifier: the data here is stale or
+	// strange. nil else.
+	SplitFrom *int `json:"split_from"`
+	// Starting says that plusmoin_up was not told of it yet.
+	Starting bool `json:"starting,omitempty"`
+}
+
+// Evidence is what the witnesses of a master show: the members that streamed from
+// it when both were last in order, by host:port and in configured order.
+type Evidence struct {
+	Hears  []string `json:"hears"`  // had news from it since it failed
+	Cut    []string `json:"cut"`    // answer, and have no receiver from it
+	Silent []string `json:"silent"` // the others
+	// LastWord is why the master fails: the last that its server or the network
+	// said. nil if it is not known.
+	LastWord *string `json:"last_word"`
 }
 
 // Entry is a node as the original plusmoin showed it.
@@ -72,17 +92,29 @@ type Detail struct {
 // Diagnosis is the one word for the health of a cluster.
 type Diagnosis string
 
-// The diagnoses.
+// The diagnoses of a cluster that has no master, or whose master is suspect. A
+// failover is to act on DeadMaster and on no other.
 const (
-	OK                  Diagnosis = "ok"
-	DeadMaster          Diagnosis = "dead_master"        // unreachable, and no slave hears from it
-	UnreachableMaster   Diagnosis = "unreachable_master" // unreachable, but a slave hears from it
+	UnreachableMaster   Diagnosis = "unreachable_master" // a witness hears from it
+	DeadMaster          Diagnosis = "dead_master"        // every witness that answers is cut off from it, or there is none
+	UnconfirmedMaster   Diagnosis = "unconfirmed_master" // a witness is silent: it may be idle, frozen or dead
 	UnwritableMaster    Diagnosis = "unwritable_master"  // answers, but does not take its beat
+	RefusingMaster      Diagnosis = "refusing_master"    // its server answers, but does not let plusmoin in
 	DeadMasterAndSlaves Diagnosis = "dead_master_and_slaves"
-	NoSlavesInSync      Diagnosis = "no_slaves_in_sync"
-	SplitBrain          Diagnosis = "split_brain"      // another cluster has a master of the same system identifier
-	MonitorIsolated     Diagnosis = "monitor_isolated" // all nodes stopped answering in one round: the fault is probably here
+	NoMaster            Diagnosis = "no_master" // its last master is no longer configured
 )
+
+// The diagnoses of a cluster with a master.
+const (
+	OK             Diagnosis = "ok"
+	NoSlavesInSync Diagnosis = "no_slaves_in_sync"
+	SplitBrain     Diagnosis = "split_brain" // another cluster has a master of the same system identifier
+	SplitOff       Diagnosis = "split_off"   // was split from such a cluster: its data is stale or strange
+)
+
+// MonitorIsolated is said above all others: all nodes stopped answering at once,
+// so the fault is probably here.
+const MonitorIsolated Diagnosis = "monitor_isolated"
 
 // Warning is something an operator should mend though no node is down.
 type Warning struct {
@@ -99,4 +131,9 @@ type WarningKind string
 const (
 	SecondWriter WarningKind = "second_writer" // something else writes the heartbeat row of a master
 	ListedTwice  WarningKind = "listed_twice"  // one server is configured under two names
+	FarAhead     WarningKind = "far_ahead"     // a heartbeat row is more than a day ahead of the clock
+
+	// These are not the core's: whoever runs triggers adds them.
+	TriggerFailed  WarningKind = "trigger_failed"  // exit code, signal, timeout, or not started
+	TriggerWaiting WarningKind = "trigger_waiting" // for longer than a heartbeat for another one
 )

@@ -1,50 +1,54 @@
 package cluster
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
 
-// opening is what is remembered only while the start has not settled. The rows
-// found then are claims: they say what was before this run.
-type opening struct {
-	looked    bool // every node has answered or was given up
-	claims    []claim
-	rows      map[string]Row // by node: as found, before any beat
-	firstBeat time.Duration  // none before it
+// startup is what is remembered only while the start has not settled.
+type startup struct {
+	began     time.Duration // first look; never before it
+	looked    bool          // every node has answered or was given up
+	firstBeat time.Duration // never before it
+	claims    []claim       // by id
+	rows      map[string]Row
+	restored  map[string]bool // the nodes that a state file told the places of; nil without one
 }
 
-// claim is what the rows say of one cluster id.
-type claim struct {
-	id     int
-	owner  string // the name that the newest row carries
-	newest Stamp
-	done   bool // the cluster exists, or cannot be had
-	tried  bool // masters that may take it have been tried
-	since  time.Duration
-}
+// startTime is the least time that the start may take before it settles with
+// what it has: slaves show within a round or two whom they follow.
+const startTime = 5 * time.Second
 
-func (o *opening) clone() *opening {
-	c := *o
-	c.claims = slices.Clone(o.claims)
+func newStartup() *startup { return &startup{began: never, firstBeat: never} }
+
+func (s *startup) clone() *startup {
+	c := *s
+	c.claims, c.rows = slices.Clone(s.claims), maps.Clone(s.rows)
 	return &c
 }
 
-// claimOn returns the claim on an id, nil if no row carried it.
-func (o *opening) claimOn(id int) *claim {
-	i, ok := slices.BinarySearchFunc(o.claims, id, func(c claim, id int) int { return c.id - id })
-	if !ok {
-		return nil
-	}
-	return &o.claims[i]
+// patience is for how long a start waits for what does not come.
+func (t *roundDraft) patience() time.Duration {
+	return max(startTime, 2*t.config.FailInterval)
 }
 
 // finishLook ends the first look once every node has answered or failed for
-// fail_interval, and reads the claims.
-func (t *turn) finishLook() {
+// fail_interval, and reads the claims. One whose first connect is still under
+// way has not failed.
+func (t *roundDraft) finishLook() {
+	if t.start.began == never {
+		t.start.began = t.look
+	}
 	for i := range t.nodes {
 		n := &t.nodes[i]
-		if !n.known && !n.failedFor(t.config.FailInterval, t.look) {
+		switch {
+		case n.known:
+		case n.sight.Outcome == Connecting && n.trouble.reason == ReasonConnecting:
+			if t.look-t.start.began < t.patience() {
+				return
+			}
+		case !n.failedFor(t.config.FailInterval, t.look):
 			return
 		}
 	}
@@ -52,156 +56,70 @@ func (t *turn) finishLook() {
 		t.base = max(t.base, first)
 	}
 	t.start.looked = true
-	t.start.rows = map[string]Row{}
-	claims := map[int]claim{}
-	for i := range t.nodes {
-		n := &t.nodes[i]
-		if n.row != nil && n.row.Cluster != NoCluster && n.row.Master != "" && n.row.Master != "-" {
-			t.start.rows[n.name] = *n.row
-			claims[n.row.Cluster] = newer(claims[n.row.Cluster], n)
-		}
-	}
-	for id, c := range claims {
-		t.take(id)
-		t.start.claims = append(t.start.claims, c)
-	}
-	slices.SortFunc(t.start.claims, func(a, b claim) int { return a.id - b.id })
-	t.dropDoubleOwners()
-}
-
-// newer returns the claim with one more row taken in. Of two equally new ones
-// the one that stands on the master it names counts.
-func newer(c claim, n *standing) claim {
-	row := n.row
-	if c.owner == "" || row.Stamp > c.newest || row.Stamp == c.newest && row.Master == n.name {
-		return claim{id: row.Cluster, owner: row.Master, newest: row.Stamp}
-	}
-	return c
-}
-
-// dropDoubleOwners leaves an owner named by several ids that of its own row or,
-// if that is none of them, the newest.
-func (t *turn) dropDoubleOwners() {
-	kept := map[string]int{}
-	for i, c := range t.start.claims {
-		j, twice := kept[c.owner]
-		if !twice || t.claimsBetter(c, t.start.claims[j]) {
-			kept[c.owner] = i
-		}
-	}
+	t.readClaims()
 	for i := range t.start.claims {
-		c := &t.start.claims[i]
-		c.done = kept[c.owner] != i
-	}
-}
-
-func (t *turn) claimsBetter(a, b claim) bool {
-	if own, ok := t.start.rows[a.owner]; ok && (own.Cluster == a.id || own.Cluster == b.id) {
-		return own.Cluster == a.id
-	}
-	return a.newest > b.newest
-}
-
-// openOwners returns whom the newest rows of the clusters that are not yet made
-// name.
-func (t *turn) openOwners() map[string]bool {
-	owners := map[string]bool{}
-	if t.start == nil {
-		return owners
-	}
-	for _, c := range t.start.claims {
-		if !c.done {
-			owners[c.owner] = true
+		k := &t.start.claims[i]
+		if c := t.find(k.id); c != nil {
+			t.correct(c, k)
+			k.done = true
 		}
 	}
-	return owners
+}
+
+// correct lets rows that are newer than what a state file remembers of a cluster
+// have their way: the master wrote on, or another took its place.
+func (t *roundDraft) correct(c *clusterState, k *claim) {
+	if k.newest <= c.ref.Stamp {
+		return
+	}
+	c.ref = Row{Cluster: c.id, Master: k.owner, Stamp: k.newest}
+	c.memory.thinned = max(c.memory.thinned, k.newest)
+	if k.owner == c.last {
+		return
+	}
+	if c.master != none {
+		t.put(c.master, Lost, c.id)
+		c.master = none
+	}
+	c.last, c.server, c.rebuilt = k.owner, identity{}, true
+	c.addToLine(k.owner)
 }
 
 // planClaims carries out the claims and returns the masters that are not to
 // found a cluster in this round.
-func (t *turn) planClaims() map[int]bool {
-	held := map[int]bool{}
-	owned := map[string]int{}
-	t.claimants = t.findClaimants()
+func (t *roundDraft) planClaims() (held map[int]bool) {
+	held = map[int]bool{}
+	t.takeInLate()
 	for i := range t.start.claims {
-		c := &t.start.claims[i]
-		if c.done {
+		k := &t.start.claims[i]
+		if k.done {
 			continue
 		}
-		t.planClaim(c)
-		if !c.done {
-			owned[c.owner] = c.id
+		t.carryOut(k, t.judgeClaim(k))
+		if !k.done {
+			t.holdBack(k, held)
 		}
-	}
-	for i := range t.nodes {
-		n := &t.nodes[i]
-		row, ok := t.start.rows[n.name]
-		if _, open := owned[row.Master]; ok && open && row.Master != n.name {
-			held[i] = true
-		}
-		if id, open := owned[n.name]; open && t.qualifies(n, t.start.claimOn(id)) {
-			held[i] = true
-		}
-	}
-	for _, e := range t.errands {
-		held[e.node] = true
 	}
 	return held
 }
 
-// planClaim gives the id to its owner, else to a master that was promoted from
-// it, else to its slaves.
-func (t *turn) planClaim(c *claim) {
-	if t.find(c.id) != nil {
-		c.done = true
-		return
+// holdBack lets those who may be given an id wait until that is decided.
+func (t *roundDraft) holdBack(k *claim, held map[int]bool) {
+	if owner := t.at(k.owner); owner != none && t.hasRightTo(owner, k) {
+		held[owner] = true
 	}
-	owner := t.at(c.owner)
-	switch t.ownerStands(c, owner) {
-	case keeps:
-		t.send(toFound, owner, c.id)
-		return
-	case awaited:
-		return
+	for _, i := range t.heirs(k) {
+		held[i] = true
 	}
-	if taker := t.taker(c, owner); taker != none {
-		if !c.tried {
-			c.tried, c.since = true, t.look
-		}
-		t.send(toFound, taker, c.id)
-		return
-	}
-	t.rebuild(c, owner)
-	c.done = true
-}
-
-// findClaimants returns the nodes that may be given an id or be members of a
-// cluster rebuilt under it: those whose rows, as found or as they are, carry it.
-func (t *turn) findClaimants() map[int][]int {
-	found := map[int][]int{}
-	for i := range t.nodes {
-		n := &t.nodes[i]
-		if n.member() || !n.known {
-			continue
-		}
-		row, ok := t.start.rows[n.name]
-		if ok {
-			found[row.Cluster] = append(found[row.Cluster], i)
-		}
-		if n.row != nil && n.row.Cluster != NoCluster && (!ok || n.row.Cluster != row.Cluster) {
-			found[n.row.Cluster] = append(found[n.row.Cluster], i)
-		}
-	}
-	return found
 }
 
 // found makes a cluster. The beats that were sent to found it, to whichever of
 // the nodes tried, are remembered as its own.
-func (t *turn) found(g group, tried []int) *group {
+func (t *roundDraft) found(c clusterState, tried []int) *clusterState {
 	var sent []beat
 	for _, i := range tried {
 		n := &t.nodes[i]
-		if n.reserved != g.id {
+		if n.reserved != c.id {
 			continue
 		}
 		sent = append(sent, n.attempts.old...)
@@ -210,60 +128,117 @@ func (t *turn) found(g group, tried []int) *group {
 	}
 	slices.SortStableFunc(sent, func(a, b beat) int { return int(a.stamp - b.stamp) })
 	for _, b := range sent {
-		g.memory = g.memory.add(b, 0)
+		c.memory = c.memory.add(b, 0)
 	}
 	t.founded++
-	g.founded, g.changed = t.founded, t.end
-	t.take(g.id)
-	return t.insert(g)
+	c.founded, c.changed, c.opened = t.founded, t.end, t.start == nil
+	t.take(c.id)
+	return t.insert(c)
 }
 
-// settleStart ends the start when every claim is carried out, every master has
-// been tried and every slave has shown whom it follows, or had its time to.
-func (t *turn) settleStart() {
-	if !t.start.looked || t.claimsOpen() {
-		return
+// settleStart opens the clusters of which enough is known, and ends the start
+// when that is all of them. Whatever one stuck node does, it ends in time.
+func (t *roundDraft) settleStart() {
+	late := t.startIsLate()
+	if late {
+		for i := range t.nodes {
+			t.placeUnproven(i)
+		}
 	}
-	waited := t.start.firstBeat == none || t.end-t.start.firstBeat >= t.config.MaxSyncDelay
-	for i := range t.nodes {
-		n := &t.nodes[i]
-		if n.member() || !n.known || n.failedFor(t.config.FailInterval, t.look) {
+	enough := late || !t.waitsForNodes()
+	done := enough && !t.claimsOpen()
+	for i := range t.clusters {
+		c := &t.clusters[i]
+		if c.opened {
 			continue
 		}
-		if n.slave && !waited || n.answersMaster() && n.reserved == NoCluster && n.alias == none {
-			return
+		if late || enough && t.masterIsKnown(c) {
+			c.opened, c.changed = true, t.end
+			t.pending = append(t.pending, pendingEvent{kind: PlusmoinUp, cluster: c.id, node: none})
+		} else {
+			done = false
 		}
 	}
-	for i := range t.nodes {
-		t.placeUnproven(i)
-	}
-	t.start, t.opened = nil, true
-	for i := range t.groups {
-		t.tell(PlusmoinUp, t.groups[i].id, none)
+	if done {
+		t.start = nil
 	}
 }
 
-func (t *turn) claimsOpen() bool {
-	return slices.ContainsFunc(t.start.claims, func(c claim) bool { return !c.done && t.find(c.id) == nil })
+// startIsLate reports whether the slaves have had their time. Where no beat can
+// be sent there is nothing to wait for.
+func (t *roundDraft) startIsLate() bool {
+	if t.start.firstBeat == never {
+		return !t.claimsOpen()
+	}
+	return t.end-t.start.firstBeat >= t.patience()
+}
+
+func (t *roundDraft) claimsOpen() bool {
+	return slices.ContainsFunc(t.start.claims, func(k claim) bool { return !k.done && t.find(k.id) == nil })
+}
+
+// newestOn returns the newest row that was found at start with a cluster's id, and
+// whether there was one.
+func (s *startup) newestOn(id int) (Stamp, bool) {
+	if k := s.claimOn(id); k != nil {
+		return k.newest, true
+	}
+	return 0, false
+}
+
+// masterIsKnown reports whether a cluster has a master that has taken a beat of
+// this run, or is known to have none.
+func (t *roundDraft) masterIsKnown(c *clusterState) bool {
+	if c.master != none {
+		return c.memory.confirmedAny()
+	}
+	return !slices.ContainsFunc(t.contests, func(k contest) bool { return k.cluster == c.id && k.candidate != none })
+}
+
+// waitsForNodes reports whether a node that answers has no place yet and may
+// have one soon. A slave that had none before a restart is not waited for, nor is
+// a master that has been tried.
+func (t *roundDraft) waitsForNodes() bool {
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		switch {
+		case n.member() || !n.known || n.failedFor(t.config.FailInterval, t.look):
+		case n.slave && !t.start.restored[n.name]:
+			return true
+		case n.answersMaster() && n.reserved == NoCluster && n.alias == none:
+			return true
+		}
+	}
+	return false
 }
 
 // placeUnproven lets a slave that has not shown whom it follows join as lost
 // the cluster that its row speaks of, if it speaks of one.
-func (t *turn) placeUnproven(i int) {
+func (t *roundDraft) placeUnproven(i int) {
 	n := &t.nodes[i]
-	if n.member() || !n.known || !n.slave || n.row == nil {
+	if n.member() || !n.known || !n.slave {
 		return
 	}
-	named := NoCluster
-	for j := range t.groups {
-		if g := &t.groups[j]; g.hasInLine(n.row.Master) && (named == NoCluster || g.id == n.row.Cluster) {
-			named = g.id
+	if c := t.find(t.home(n)); c != nil {
+		t.join(i, c)
+	}
+}
+
+// home returns the cluster that a slave's row speaks of: whose id and line it
+// has, else whose line it names, else whose id it carries; NoCluster if none.
+func (t *roundDraft) home(n *nodeState) int {
+	home := NoCluster
+	if n.row == nil {
+		return home
+	}
+	for i := range t.clusters {
+		c := &t.clusters[i]
+		if c.hasInLine(n.row.Master) && !n.otherSystem(c) && (home == NoCluster || c.id == n.row.Cluster) {
+			home = c.id
 		}
 	}
-	if named == NoCluster && t.find(n.row.Cluster) != nil {
-		named = n.row.Cluster
+	if c := t.find(n.row.Cluster); home == NoCluster && c != nil && !n.otherSystem(c) {
+		home = c.id
 	}
-	if named != NoCluster {
-		t.put(i, Lost, named)
-	}
+	return home
 }

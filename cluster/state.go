@@ -17,14 +17,14 @@ type State struct {
 	latest Stamp // the latest stamp seen in a row before the first beat
 	round  uint64
 
-	nodes  []standing // in configured order
-	groups []group    // by id
-	gone   []group    // dissolved ones, whose rows may still turn up
+	nodes    []nodeState    // in configured order
+	clusters []clusterState // by id
+	gone     []clusterState // dissolved ones, whose rows may still turn up
 
 	highest  int          // the highest id seen in a row or used
 	taken    map[int]bool // ids used, claimed or reserved; copied when written
 	founded  uint64
-	start    *opening // nil once the start has settled; copied each round
+	start    *startup // nil once the start has settled; copied each round
 	isolated bool
 	doubled  []Warning
 	eventID  int64
@@ -38,7 +38,7 @@ func New(now Moment, config Config) State {
 		base:    Stamp(now.Wall.UnixMicro()).Add(-now.Elapsed),
 		highest: NoCluster,
 		taken:   map[int]bool{},
-		start:   &opening{firstBeat: none},
+		start:   newStartup(),
 	}
 	s.configure(now, config)
 	return s
@@ -48,10 +48,10 @@ func New(now Moment, config Config) State {
 func (s *State) configure(now Moment, config Config) {
 	before, known := s.nodes, s.index
 	s.config = config
-	s.nodes = make([]standing, len(config.Nodes))
+	s.nodes = make([]nodeState, len(config.Nodes))
 	s.index = make(map[string]int, len(config.Nodes))
 	for i, c := range config.Nodes {
-		n := newStanding(c, now.Wall)
+		n := newNodeState(c, now.Wall)
 		if old, ok := known[n.name]; ok {
 			n = before[old]
 			n.NodeConfig = c
@@ -63,7 +63,7 @@ func (s *State) configure(now Moment, config Config) {
 // clone returns a copy that may be written to.
 func (s State) clone() State {
 	s.nodes = slices.Clone(s.nodes)
-	s.groups = slices.Clone(s.groups)
+	s.clusters = slices.Clone(s.clusters)
 	if s.start != nil {
 		s.start = s.start.clone()
 	}
@@ -73,18 +73,22 @@ func (s State) clone() State {
 func (s *State) stamp(elapsed time.Duration) Stamp { return s.base.Add(elapsed) }
 
 // find returns the cluster of that id, nil if there is none.
-func (s *State) find(id int) *group {
-	i, ok := slices.BinarySearchFunc(s.groups, id, func(g group, id int) int { return g.id - id })
+func (s *State) find(id int) *clusterState {
+	i, ok := s.place(id)
 	if !ok {
 		return nil
 	}
-	return &s.groups[i]
+	return &s.clusters[i]
 }
 
-func (s *State) insert(g group) *group {
-	i, _ := slices.BinarySearchFunc(s.groups, g.id, func(g group, id int) int { return g.id - id })
-	s.groups = slices.Insert(s.groups, i, g)
-	return &s.groups[i]
+func (s *State) place(id int) (int, bool) {
+	return slices.BinarySearchFunc(s.clusters, id, func(c clusterState, id int) int { return c.id - id })
+}
+
+func (s *State) insert(c clusterState) *clusterState {
+	i, _ := s.place(c.id)
+	s.clusters = slices.Insert(s.clusters, i, c)
+	return &s.clusters[i]
 }
 
 // at returns the index of the node of that name, none if it is not configured.
@@ -113,49 +117,53 @@ func (s *State) recognise(row *Row) origin {
 	if row == nil || row.Cluster == NoCluster {
 		return origin{}
 	}
-	if g := s.find(row.Cluster); g != nil {
-		return s.recall(row, g.memory, g.line)
+	if c := s.find(row.Cluster); c != nil {
+		return recall(row, c.memory, c.line)
 	}
 	for i := range s.gone {
-		if s.gone[i].id == row.Cluster {
-			return s.recall(row, s.gone[i].memory, s.gone[i].line)
+		if c := &s.gone[i]; c.id == row.Cluster {
+			return recall(row, c.memory, c.line)
 		}
 	}
 	if s.taken[row.Cluster] {
 		for i := range s.nodes {
 			if n := &s.nodes[i]; n.reserved == row.Cluster {
-				return s.recall(row, n.attempts, nil)
+				return recall(row, n.attempts, nil)
 			}
 		}
 	}
 	return origin{}
 }
 
-func (s *State) recall(row *Row, m memory, line []string) origin {
+func recall(row *Row, m memory, line []string) origin {
 	if stamp, ok := m.match(*row); ok {
 		row.Stamp, row.Coarse = stamp, false
-		return origin{ours: true, group: row.Cluster}
+		return origin{ours: true, cluster: row.Cluster}
 	}
 	if m.forgot(row.Stamp) && slices.Contains(line, row.Master) {
-		return origin{ours: true, group: row.Cluster}
+		return origin{ours: true, cluster: row.Cluster}
 	}
 	return origin{}
 }
 
-// Unsettled says that the next round should not wait for the next heartbeat.
+// Unsettled reports whether the next round should not wait for the next
+// heartbeat: the start lasts, a member is suspect, a second master is being
+// judged, or a cluster lost its master not long ago.
 func (s State) Unsettled(now Moment) bool {
 	if s.start != nil {
 		return true
 	}
 	for i := range s.nodes {
 		n := &s.nodes[i]
-		if n.suspect() || n.split && n.reserved == NoCluster && n.alias == none && n.answersMaster() {
+		second := n.answersMaster() && n.member() && n.place != Master
+		founding := n.splitFrom != NoCluster && n.reserved == NoCluster && n.alias == none && n.answersMaster()
+		if n.suspect() || second || founding {
 			return true
 		}
 	}
-	for i := range s.groups {
-		g := &s.groups[i]
-		if g.master == none && now.Elapsed-g.changed <= masterlessHaste {
+	for i := range s.clusters {
+		c := &s.clusters[i]
+		if c.vacant != nil || c.master == none && now.Elapsed-c.changed <= masterlessHaste {
 			return true
 		}
 	}
@@ -176,7 +184,7 @@ func (s State) Deadline() (time.Duration, bool) {
 	return first, found
 }
 
-// Urgent says that a look at a node that failed must not be put off: the start
+// Urgent reports whether a look at a node that failed must not be put off: the start
 // has not settled, the node is suspect, or its cluster lost its master a short
 // time ago and it may be the next.
 func (s State) Urgent(now Moment, node Node) bool {
@@ -184,8 +192,8 @@ func (s State) Urgent(now Moment, node Node) bool {
 	if i == none || s.start != nil || s.nodes[i].suspect() {
 		return true
 	}
-	g := s.find(s.nodes[i].group)
-	return g != nil && g.master == none && now.Elapsed-g.changed < masterlessUrgency
+	c := s.find(s.nodes[i].cluster)
+	return c != nil && c.master == none && now.Elapsed-c.changed < masterlessUrgency
 }
 
 // masterlessUrgency is for how long after its last change the members of a

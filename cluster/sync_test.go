@@ -39,7 +39,8 @@ func (h *history) judgeStamp(r round, b cluster.Beat) {
 			if atStart := r.first || r.before.Starting; !atStart {
 				break
 			}
-			if seen.Row != nil && seen.Row.Stamp >= b.Row.Stamp {
+			ahead := seen.Row != nil && seen.Row.Stamp.Sub(cluster.Stamp(r.begun.Wall.UnixMicro())) > 24*time.Hour
+			if seen.Row != nil && seen.Row.Stamp >= b.Row.Stamp && !ahead {
 				h.fault(r, "the first beat %d is not newer than the row %d of %v", b.Row.Stamp, seen.Row.Stamp, n)
 			}
 		}
@@ -97,6 +98,10 @@ func (h *history) judgeMasterUp(r round, id int, n cluster.Node) {
 	if r.sent[n].Verdict != cluster.Confirmed {
 		h.fault(r, "master_up %v without a confirmed beat", n)
 	}
+	last, ok := h.lastMaster(r, id)
+	if ok && last == n && h.sameServer(r, id, n) {
+		return // whatever became of its table
+	}
 	row := r.seen[n].Row
 	if row == nil {
 		h.fault(r, "master_up %v, which had no row", n)
@@ -114,14 +119,30 @@ func (h *history) judgeMasterUp(r round, id int, n cluster.Node) {
 	if !h.inLine(id, row.Master) && !mine {
 		h.fault(r, "master_up %v in %d with a row of %s", n, id, row.Master)
 	}
-	last, ok := h.lastMaster(r, id)
 	switch stamp := row.Stamp; {
 	case row.Master != n.String():
+	case ok && last == n && h.foreign[id][likeness(*row)]: // says nothing of its age
 	case stamp < reference && !(row.Coarse && stamp.Seconds() == reference.Seconds()):
 		h.fault(r, "master_up %v in %d with its own row from before the reference", n, id)
 	case ok && last != n && !ofThisRun:
 		h.fault(r, "master_up %v in %d with its own row of another run", n, id)
 	}
+}
+
+// identity is what tells a server apart, "" if that is not all known.
+func identity(seen cluster.Sighting) string {
+	f := seen.Facts
+	if seen.Outcome != cluster.Answered || f.SystemID == 0 || f.Started == 0 || f.ServerPort == 0 {
+		return ""
+	}
+	return fmt.Sprint(f.SystemID, f.Started, f.ServerPort)
+}
+
+// sameServer reports whether a node shows that it is the running server that took
+// the cluster's last beat.
+func (h *history) sameServer(r round, id int, n cluster.Node) bool {
+	now := identity(r.seen[n])
+	return now != "" && now == h.servers[id]
 }
 
 // reference is the newest beat of a cluster confirmed in an earlier round.
@@ -141,7 +162,14 @@ func (h *history) inLine(id int, name string) bool {
 			return true
 		}
 	}
-	return h.claims[id][name]
+	if h.claims[id] == nil { // rebuilt under a new id, since a newer claim had the old
+		for _, names := range h.claims {
+			if names[name] {
+				return true
+			}
+		}
+	}
+	return h.claims[id][name] || h.lines[id][name]
 }
 
 // judgeMasterDown wants a failing master to stay until it is due or replaced,
@@ -178,6 +206,9 @@ func (h *history) exchanged(r round, id int, n cluster.Node) bool {
 	if seen.Row == nil || seen.Row.Stamp < h.reference(r, id) {
 		return true
 	}
+	if slices.ContainsFunc(h.matching(r, *seen.Row), func(s sentBeat) bool { return s.Row.Cluster != id }) {
+		return true // a copy of another cluster's
+	}
 	return known != nil && seen.Facts.SystemID != 0 && *known != fmt.Sprint(seen.Facts.SystemID)
 }
 
@@ -211,7 +242,7 @@ const remembered = 60
 // judgeLag holds the lag that is shown against its definition.
 func (h *history) judgeLag(r round, c cluster.NodeConfig, now spot) {
 	seen := r.seen[c.Node]
-	if seen.Outcome != cluster.Answered || !seen.Slave || len(h.masters[now.cluster]) == 0 {
+	if seen.Outcome != cluster.Answered || !seen.Slave || h.reference(r, now.cluster) == 0 {
 		return
 	}
 	shown := r.after.Nodes[c.Node.String()].Lag
@@ -240,12 +271,12 @@ func (h *history) judgeSlaveDown(r round, c cluster.NodeConfig, was, now spot) {
 		return
 	}
 	seen := r.seen[c.Node]
-	if !seen.Slave || now.cluster != was.cluster || len(h.masters[was.cluster]) == 0 {
+	if !seen.Slave || now.cluster != was.cluster || h.reference(r, was.cluster) == 0 {
 		return // moved, or in a cluster rebuilt at start, which goes by stamps
 	}
 	lag, known := h.lag(r, was.cluster, seen.Row)
 	margin := h.margin(seen.Row)
-	if now.place == cluster.Lost && (!known || lag+margin <= c.MaxSyncDelay) {
+	if now.place == cluster.Lost && (!known || lag+margin <= c.MaxSyncDelay) && !otherSystem(r, c.Node, was.cluster) {
 		h.fault(r, "slave_down %v with lag %v (known: %v)", c.Node, lag, known)
 	}
 	if now == was && known && lag > c.MaxSyncDelay+margin {
@@ -259,6 +290,20 @@ func (h *history) margin(row *cluster.Row) time.Duration {
 		return h.slack + time.Second
 	}
 	return h.slack
+}
+
+// otherSystem reports whether a node shows that it is of another system than the
+// master of a cluster.
+func otherSystem(r round, n cluster.Node, id int) bool {
+	mine := r.seen[n].Facts.SystemID
+	for _, c := range r.after.Clusters {
+		if c.ID != id || c.Master == nil || mine == 0 {
+			continue
+		}
+		d := r.after.Nodes[cluster.Node{Host: c.Master.Host, Port: c.Master.Port}.String()]
+		return d.SystemIdentifier != nil && *d.SystemIdentifier != fmt.Sprint(mine)
+	}
+	return false
 }
 
 func (h *history) judgeSlaveUp(r round, c cluster.NodeConfig, was, now spot) {
@@ -277,10 +322,10 @@ func (h *history) judgeSlaveUp(r round, c cluster.NodeConfig, was, now spot) {
 	if !h.proves(r, now.cluster, *seen.Row) {
 		h.fault(r, "slave_up %v with the row %+v", c.Node, *seen.Row)
 	}
-	lag, known := h.lag(r, now.cluster, seen.Row)
-	if len(h.masters[now.cluster]) == 0 {
-		return // rebuilt: judged by stamps
+	if h.reference(r, now.cluster) == 0 {
+		return // found at start: judged by stamps
 	}
+	lag, known := h.lag(r, now.cluster, seen.Row)
 	if !known || lag > c.RecoverSyncDelay+h.margin(seen.Row) {
 		h.fault(r, "slave_up %v with lag %v (known: %v)", c.Node, lag, known)
 	}
@@ -289,6 +334,10 @@ func (h *history) judgeSlaveUp(r round, c cluster.NodeConfig, was, now spot) {
 // proves says whether a row can bring a slave up in a cluster: it is a beat of
 // this run by its current or last master.
 func (h *history) proves(r round, id int, row cluster.Row) bool {
+	if h.reference(r, id) == 0 {
+		// A cluster found at start, maybe with a new id.
+		return row.Cluster == id || h.claims[row.Cluster][row.Master]
+	}
 	var masters []cluster.Node
 	for _, s := range []cluster.Snapshot{r.before, r.after} {
 		for _, c := range s.Clusters {
@@ -298,9 +347,6 @@ func (h *history) proves(r round, id int, row cluster.Row) bool {
 		}
 	}
 	if len(masters) == 0 {
-		if len(h.masters[id]) == 0 {
-			return row.Cluster == id
-		}
 		masters = h.masters[id][len(h.masters[id])-1:]
 	}
 	return slices.ContainsFunc(h.matching(r, row), func(s sentBeat) bool {
@@ -312,6 +358,9 @@ func (h *history) proves(r round, id int, row cluster.Row) bool {
 func (h *history) judgeStillLost(r round, c cluster.NodeConfig, now spot) {
 	seen := r.seen[c.Node]
 	good := h.surelyGood[c.Node]
+	if otherSystem(r, c.Node, now.cluster) {
+		return
+	}
 	if !seen.Slave || seen.Row == nil || r.begun.Elapsed-good < r.config.FailInterval+h.slack {
 		return
 	}

@@ -1,5 +1,7 @@
 package cluster
 
+import "fmt"
+
 // Snapshot returns what everybody else may read.
 func (s State) Snapshot() Snapshot {
 	view := Snapshot{
@@ -7,16 +9,19 @@ func (s State) Snapshot() Snapshot {
 		Took:        s.took,
 		At:          s.wall,
 		Starting:    s.start != nil,
-		Clusters:    make([]Cluster, len(s.groups)),
+		Clusters:    make([]Cluster, len(s.clusters)),
 		Clusterless: []Entry{},
 		Nodes:       make(map[string]Detail, len(s.nodes)),
 		Warnings:    s.warnings(),
 	}
-	at := make(map[int]int, len(s.groups))
-	for i := range s.groups {
-		g := &s.groups[i]
-		at[g.id] = i
-		view.Clusters[i] = Cluster{ID: g.id, Slaves: []Entry{}, Lost: []Entry{}, Diagnosis: g.verdict}
+	at := make(map[int]int, len(s.clusters))
+	for i := range s.clusters {
+		c := &s.clusters[i]
+		at[c.id] = i
+		view.Clusters[i] = Cluster{
+			ID: c.id, Slaves: []Entry{}, Lost: []Entry{}, Starting: !c.opened,
+			Diagnosis: c.verdict.word, Evidence: c.verdict.evidence, SplitFrom: known(c.verdict.splitOff, c.splitFrom),
+		}
 	}
 	for i := range s.nodes {
 		n := &s.nodes[i]
@@ -26,7 +31,7 @@ func (s State) Snapshot() Snapshot {
 			view.Clusterless = append(view.Clusterless, entry)
 			continue
 		}
-		c := &view.Clusters[at[n.group]]
+		c := &view.Clusters[at[n.cluster]]
 		if c.Name == "" || n.place == Master && n.ClusterName != "" {
 			c.Name = n.ClusterName
 		}
@@ -42,7 +47,7 @@ func (s State) Snapshot() Snapshot {
 	return view
 }
 
-func (s *State) detail(n *standing) Detail {
+func (s *State) detail(n *nodeState) Detail {
 	d := Detail{
 		State: n.place, Since: n.since, Suspect: n.suspect(), ClusterName: n.ClusterName,
 		ReplayPaused: n.facts.ReplayPaused, SyncBlocked: n.facts.SyncBlocked,
@@ -51,7 +56,7 @@ func (s *State) detail(n *standing) Detail {
 		Timeline:         known(n.facts.Timeline != 0, n.facts.Timeline),
 		LSN:              known(n.facts.LSN != 0, n.facts.LSN.String()),
 		Upstream:         known(n.facts.Receiver.Upstream != "", n.facts.Receiver.Upstream),
-		Lag:              known(n.lagging, n.lag.Seconds()),
+		Lag:              known(n.lagKnown, n.lag.Seconds()),
 		LatencyMS:        known(n.answers() && n.sight.Latency > 0, float64(n.sight.Latency.Microseconds())/1e3),
 	}
 	if n.row != nil {
@@ -59,9 +64,14 @@ func (s *State) detail(n *standing) Detail {
 	}
 	reason := s.reason(n)
 	d.Reason = known(reason != NoReason, reason)
-	d.Error = known(n.trouble.text != "", n.trouble.text)
-	if g := s.find(n.group); g != nil && g.master != none && n.slave && n.facts.ReplayLSN != 0 {
-		if written := s.nodes[g.master].facts.LSN; written != 0 {
+	text := n.trouble.text
+	if text == "" && n.place == Lost && s.ofOtherSystem(n) {
+		text = fmt.Sprintf("its system identifier is %d, that of its cluster %d: it cannot follow, rebuild it from the master",
+			n.facts.SystemID, s.find(n.cluster).system)
+	}
+	d.Error = known(text != "", text)
+	if c := s.find(n.cluster); c != nil && c.master != none && n.slave && n.facts.ReplayLSN != 0 {
+		if written := s.nodes[c.master].facts.LSN; written != 0 {
 			d.LagBytes = known(true, max(0, int64(written-n.facts.ReplayLSN)))
 		}
 	}
@@ -69,18 +79,27 @@ func (s *State) detail(n *standing) Detail {
 }
 
 // reason returns the word for what is wrong with a node.
-func (s *State) reason(n *standing) Reason {
+func (s *State) reason(n *nodeState) Reason {
 	switch {
 	case n.trouble.reason != NoReason:
 		return n.trouble.reason
 	case n.alias != none:
 		return ReasonAlias
-	case n.place == Lost && n.lagging && n.lag > n.RecoverSyncDelay:
+	case n.place == Lost && n.lagKnown && s.ofOtherSystem(n):
+		return ReasonOtherSystem
+	case n.place == Lost && n.lagKnown && n.lag > n.RecoverSyncDelay:
 		return ReasonLag
 	case n.place == Lost:
 		return ReasonUnproven
 	}
 	return NoReason
+}
+
+// ofOtherSystem reports whether what was last known of a member is that its data
+// is not of its cluster's system.
+func (s *State) ofOtherSystem(n *nodeState) bool {
+	c := s.find(n.cluster)
+	return n.facts.SystemID != 0 && c.system != 0 && n.facts.SystemID != c.system
 }
 
 func known[T any](ok bool, v T) *T {

@@ -41,16 +41,17 @@ type server struct {
 	head     *entry // what is written, or received
 	applied  *entry // what queries see
 	upstream string // name of the server it follows, "" for none
-	cut      bool   // it cannot reach its upstream
+	cut      bool   // its connection to its upstream is refused
+	parted   bool   // nothing passes between it and its upstream, and nobody is told
 	running  bool   // its receiver is
 	heard    time.Duration
 	delay    time.Duration
 	paused   bool
 	system   uint64
-	started  int64 // microseconds since 1970
-	port     int
-	hidden   bool // its role may not see the receiver
-	blind    bool // nor anything else
+	started  int64          // microseconds since 1970
+	hidden   bool           // its role may not see the receiver
+	blind    bool           // nor anything else
+	barred   cluster.Reason // why it lets no monitor in, "" if it does
 	backup   *entry
 }
 
@@ -83,7 +84,7 @@ func (w *world) stamp() cluster.Stamp {
 
 // add makes a server with an empty data directory.
 func (w *world) add(name string) *server {
-	s := &server{name: name, port: 5432}
+	s := &server{name: name}
 	w.servers = append(w.servers, s)
 	w.names[name] = s
 	w.initdb(s)
@@ -215,22 +216,6 @@ func (w *world) stream() {
 	}
 }
 
-func (w *world) receive(s *server) {
-	if !s.slave || s.state != up {
-		return
-	}
-	from := w.names[s.upstream]
-	switch {
-	case from == nil || from == s || s.cut || from.state == down || from.state == starting:
-		s.running = false
-	case from.state == frozen: // the receiver waits for its timeout
-	case from.head.contains(s.head):
-		s.running, s.heard, s.head = true, w.now, from.head
-	default:
-		s.running = false
-	}
-}
-
 func (s *server) replay(now time.Duration) {
 	if !s.slave || s.paused || s.state != up {
 		return
@@ -267,6 +252,9 @@ func (w *world) look(name string) cluster.Sighting {
 	case starting:
 		return failed(cluster.ReasonStartingUp)
 	}
+	if s.barred != "" {
+		return failed(s.barred)
+	}
 	seen := cluster.Sighting{Outcome: cluster.Answered, Slave: s.slave, Latency: time.Millisecond}
 	if s.applied.row != nil {
 		row := *s.applied.row
@@ -286,7 +274,7 @@ func failed(reason cluster.Reason) cluster.Sighting {
 func (s *server) facts() cluster.Facts {
 	f := cluster.Facts{
 		SystemID: s.system, ServerVersion: 150018, Started: s.started,
-		ServerAddr: s.name, ServerPort: s.port,
+		ServerAddr: node(s.name).Host, ServerPort: node(s.name).Port,
 		Timeline: s.head.timeline, LSN: cluster.LSN(s.head.n),
 	}
 	if !s.slave {
@@ -300,7 +288,7 @@ func (s *server) facts() cluster.Facts {
 	}
 	f.Receiver = cluster.Receiver{Known: true, Running: s.running}
 	if s.running {
-		f.Receiver.Upstream = s.upstream + ":5432"
+		f.Receiver.Upstream = node(s.upstream).String()
 		f.Receiver.LastMessage = epoch.Add(s.heard).UnixMicro()
 		f.Receiver.Received = cluster.LSN(s.head.n)
 	}
@@ -309,12 +297,15 @@ func (s *server) facts() cluster.Facts {
 
 // beat writes a beat as the server does that goes by this name now.
 func (w *world) beat(b cluster.Beat) cluster.BeatOutcome {
-	s := w.names[b.Node.Host]
+	name := nameOf(b.Node)
+	s := w.names[name]
 	switch {
-	case s == nil || w.deaf[b.Node.Host] || s.state == down || s.state == starting:
+	case s == nil || w.deaf[name] || s.state == down || s.state == starting:
 		return cluster.BeatOutcome{Verdict: cluster.Unknown, Reason: cluster.ReasonDisconnected, Error: "disconnected"}
 	case s.state == frozen:
 		return cluster.BeatOutcome{Verdict: cluster.Unknown, Reason: cluster.ReasonTimeout, Error: "timeout"}
+	case s.barred != "":
+		return cluster.BeatOutcome{Verdict: cluster.Unknown, Reason: s.barred, Error: string(s.barred)}
 	case s.slave || s.readOnly:
 		return cluster.BeatOutcome{Verdict: cluster.Refused, Reason: cluster.ReasonUnwritable, Error: "read-only transaction"}
 	}

@@ -34,9 +34,10 @@ type Config struct {
 	RecoverSyncDelay time.Duration        // at most MaxSyncDelay
 	Nodes            []cluster.NodeConfig // each node once, in the order of the file
 
-	// Triggers has the command line of every trigger that is to run. A shell
-	// command has become the command line of a shell.
-	Triggers       map[cluster.Kind][]string
+	// Triggers has the command lines of every trigger that is to run, by the
+	// name of the command, which is "" for one that has none. A shell command
+	// has become the command line of a shell.
+	Triggers       map[cluster.Kind]map[string][]string
 	TriggerTimeout time.Duration // above 0
 
 	LogFile    string
@@ -45,6 +46,7 @@ type Config struct {
 	DaemonUser string
 	PidFile    string
 	StatusFile string
+	StateDir   string // where plusmoin keeps what is to outlast it, "" for nowhere
 }
 
 // The formats of the log.
@@ -77,6 +79,7 @@ func Diff(running, wanted Config) []string {
 		{"daemon_user", running.DaemonUser, wanted.DaemonUser},
 		{"pid_file", running.PidFile, wanted.PidFile},
 		{"status_file", running.StatusFile, wanted.StatusFile},
+		{"state_dir", running.StateDir, wanted.StateDir},
 	} {
 		if fixed.running != fixed.wanted {
 			keys = append(keys, fixed.key)

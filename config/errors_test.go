@@ -60,7 +60,7 @@ func TestAllAtOnce(t *testing.T) {
   line 9: user: duplicate key, first on line 3
   line 10: password: expected a string, found a number
   line 12: triggers.master_upp: unknown key, did you mean "master_up"?
-  line 13: triggers.master_up: expected a shell command, an array of arguments or null, found a number
+  line 13: triggers.master_up: expected a shell command, an array of arguments, an object of named commands or null, found a number
   line 14: triggers.slave_up: must name a program; null is for nothing
   line 15: triggers.slave_down[0]: must name a program
   line 15: triggers.slave_down[1]: expected a string, found a number
@@ -127,6 +127,13 @@ func TestSettingErrors(t *testing.T) {
 		{`"pid_file": ""`, `pid_file: must not be empty`},
 		{`"pid_file": "a\u0000b"`, `pid_file: must not contain a NUL character`},
 		{`"is_slave_statement": ""`, `is_slave_statement: must not be empty`},
+		{`"triggers": {"slave_up": {"a": {}}}`,
+			`triggers.slave_up.a: expected a shell command, an array of arguments or null, found an object`},
+		{`"triggers": {"slave_up": {"a": 1}}`,
+			`triggers.slave_up.a: expected a shell command, an array of arguments or null, found a number`},
+		{`"triggers": {"slave_up": {"my pager": []}}`, `triggers.slave_up."my pager": must name a program; null is for nothing`},
+		{`"triggers": {"slave_up": {"": "b"}}`, `triggers.slave_up."": a command needs a name`},
+		{`"triggers": {"slave_up": {"a": "b", "a": "c"}}`, `triggers.slave_up.a: key stands twice, first on line 1`},
 		{`"triggers": []`, `triggers: expected an object, found an array`},
 		{`"triggers": {"slave_up": ["a", "b\u0000"]}`, `triggers.slave_up[1]: must not contain a NUL character`},
 		{`"Max-Sync-Delay": 1`, `"Max-Sync-Delay": unknown key, did you mean "max_sync_delay"?`},

@@ -19,6 +19,7 @@ func FuzzParse(f *testing.F) {
 		with(`"heartbeat": "TZ=America/Sao_Paulo 0 0 29 2 ?", "query_timeout": 0.5`),
 		with(`"heartbeat": "@every 1.5s", "max_sync_delay": 3, "nodes": [{"host": "[::1]", "max_sync_delay": 1}, {"host": "/a"}]`),
 		with(`"triggers": {"slave_up": ["a", ""], "master_up": "b"}, "sslcert": "c", "sslkey": "k"`),
+		with(`"triggers": {"slave_up": {"a": ["b"], "c": "d", "e": null}, "slave_down": {"": []}}`),
 		"// c\n{\"a\": \"\\ud800\", \"a\": [1e999, {}]} x",
 	} {
 		f.Add([]byte(text))
@@ -65,8 +66,11 @@ func checkConfig(t *testing.T, c Config) {
 			0 <= n.RecoverSyncDelay && n.RecoverSyncDelay <= n.MaxSyncDelay
 		seen[n.Node.String()] = true
 	}
-	for _, command := range c.Triggers {
-		ok = ok && len(command) > 0 && command[0] != ""
+	for _, named := range c.Triggers {
+		ok = ok && len(named) > 0
+		for _, command := range named {
+			ok = ok && len(command) > 0 && command[0] != ""
+		}
 	}
 	if !ok {
 		t.Errorf("parsed, but not sound: %+v", c)

@@ -99,6 +99,7 @@ func (s *section) process(c *Config) {
 	c.DaemonUser = s.text("daemon_user", "nobody")
 	c.PidFile = s.text("pid_file", "/var/run/plusmoin/plusmoin.pid")
 	c.StatusFile = s.text("status_file", "/var/run/plusmoin/status.json")
+	c.StateDir = s.text("state_dir", "")
 }
 
 func level(word string) slog.Level {

@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 		FailInterval:       5 * time.Second,
 		MaxSyncDelay:       120 * time.Second,
 		RecoverSyncDelay:   60 * time.Second,
-		Triggers:           map[cluster.Kind][]string{},
+		Triggers:           map[cluster.Kind]map[string][]string{},
 		TriggerTimeout:     60 * time.Second,
 		LogFile:            "/var/log/plusmoin/plusmoin.log",
 		LogLevel:           slog.LevelError,
@@ -73,6 +73,8 @@ func TestEverySetting(t *testing.T) {
   "triggers": {
     "master_up": "echo up", "slave_up": ["/bin/echo", "", "up"],
     "slave_down": null, "master_down": "", "node_left": " ",
+    "cluster_up": {"pgpool": "echo pgpool", "my pager": ["/bin/echo", "pager"], "none": null, "empty": " "},
+    "cluster_gone": {}, "node_joined": {"none": null},
   },
   "trigger_timeout": 7, "log_file": "l", "log_level": "debug", "log_format": "json",
   "daemon_user": "me", "pid_file": "p.pid", "status_file": "s.json",
@@ -92,9 +94,10 @@ func TestEverySetting(t *testing.T) {
 			{Node: cluster.Node{Host: "::1", Port: 5432}, OwnLimit: true,
 				MaxSyncDelay: 90 * time.Second, RecoverSyncDelay: 80 * time.Second},
 		},
-		Triggers: map[cluster.Kind][]string{
-			cluster.MasterUp: {"/bin/sh", "-c", "echo up"},
-			cluster.SlaveUp:  {"/bin/echo", "", "up"},
+		Triggers: map[cluster.Kind]map[string][]string{
+			cluster.MasterUp:  {"": {"/bin/sh", "-c", "echo up"}},
+			cluster.SlaveUp:   {"": {"/bin/echo", "", "up"}},
+			cluster.ClusterUp: {"pgpool": {"/bin/sh", "-c", "echo pgpool"}, "my pager": {"/bin/echo", "pager"}},
 		},
 		TriggerTimeout: 7 * time.Second,
 		LogFile:        "l", LogLevel: slog.LevelDebug, LogFormat: FormatJSON,

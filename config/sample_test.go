@@ -43,12 +43,12 @@ func TestSample(t *testing.T) {
 // what it says to be no default may then differ.
 func TestSampleShowsDefaults(t *testing.T) {
 	got := parse(t, uncommented(t))
-	if len(got.Nodes) != 3 || len(got.Triggers) != 2 || got.SSLRootCert == "" || got.SSLCert == "" || got.PassFile == "" {
+	if len(got.Nodes) != 3 || len(got.Triggers) != 3 || got.SSLRootCert == "" || got.SSLCert == "" || got.PassFile == "" {
 		t.Errorf("the examples are not all there: %+v", got)
 	}
 	plain := parse(t, sample(t))
 	got.Nodes, got.Triggers = plain.Nodes, plain.Triggers
-	got.PassFile, got.SSLRootCert, got.SSLCert, got.SSLKey = "", "", "", ""
+	got.PassFile, got.SSLRootCert, got.SSLCert, got.SSLKey, got.StateDir = "", "", "", "", ""
 	if !reflect.DeepEqual(got, plain) {
 		t.Errorf("shown as defaults %+v\nbut they are      %+v", got, plain)
 	}

@@ -6,10 +6,10 @@ import (
 	"plusmoin/cluster"
 )
 
-// triggers returns the command lines of a key. A trigger without a command is
-// left out.
-func (s *section) triggers(key string) map[cluster.Kind][]string {
-	commands := map[cluster.Kind][]string{}
+// triggers returns the command lines of a key, by event and by name, which is
+// "" for a command without one. A trigger without a command is left out.
+func (s *section) triggers(key string) map[cluster.Kind]map[string][]string {
+	commands := map[cluster.Kind]map[string][]string{}
 	e, ok := s.take(key)
 	if !ok {
 		return commands
@@ -19,20 +19,45 @@ func (s *section) triggers(key string) map[cluster.Kind][]string {
 		return commands
 	}
 	for _, kind := range cluster.Kinds() {
-		if command := list.command(string(kind)); command != nil {
-			commands[kind] = command
+		if named := list.commands(string(kind)); len(named) > 0 {
+			commands[kind] = named
 		}
 	}
 	list.close()
 	return commands
 }
 
-// command returns the command line of a key, nil if there is nothing to run.
-func (s *section) command(key string) []string {
+// commands returns the command lines of an event.
+func (s *section) commands(key string) map[string][]string {
 	e, ok := s.take(key)
 	if !ok {
 		return nil
 	}
+	if e.value.Kind() != '{' {
+		if argv := e.command("a shell command, an array of arguments, an object of named commands or null"); argv != nil {
+			return map[string][]string{"": argv}
+		}
+		return nil
+	}
+	named := map[string][]string{}
+	list, _ := e.section()
+	for _, name := range list.order {
+		e, ok := list.take(name)
+		if name == "" {
+			list.members[name].wrong("a command needs a name")
+		}
+		if !ok {
+			continue
+		}
+		if argv := e.command("a shell command, an array of arguments or null"); argv != nil {
+			named[name] = argv
+		}
+	}
+	return named
+}
+
+// command returns the command line that e is, nil if there is nothing to run.
+func (e element) command(what string) []string {
 	switch e.value.Kind() {
 	case '"':
 		line, _ := e.text()
@@ -43,7 +68,7 @@ func (s *section) command(key string) []string {
 	case '[':
 		return e.arguments()
 	}
-	e.expected("a shell command, an array of arguments or null")
+	e.expected(what)
 	return nil
 }
 

@@ -55,7 +55,7 @@ func TestFailoverFromTheFirstHeartbeatToTheMerge(t *testing.T) {
 		m.start()
 		w.Expect("node_left 0 m", "cluster_split 1 m")
 		w.Shows("0: s1 > s2; 1: m >")
-		w.UntilDiagnosis(1, cluster.SplitBrain)
+		w.UntilDiagnosis(1, cluster.SplitOff)
 
 		m.exec("node", "rebuild", s1.replica())
 		m.stop(10)

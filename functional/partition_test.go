@@ -202,7 +202,7 @@ func TestMasterCutFromEverybodyIsReplacedAndReturns(t *testing.T) {
 		m.heal(l.watching)
 		w.Expect("node_left 0 m", "cluster_split 1 m")
 		w.UntilDiagnosis(0, cluster.SplitBrain)
-		w.UntilDiagnosis(1, cluster.SplitBrain)
+		w.UntilDiagnosis(1, cluster.SplitOff)
 		w.Quiet(10)
 		w.Shows("0: s1 > s2; 1: m >")
 		w.end()

@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"plusmoin/cluster"
@@ -20,6 +21,15 @@ type Nodes interface {
 // rounds, so it must return soon.
 type Listener interface {
 	Heard(cluster.Snapshot, []cluster.Event)
+}
+
+// Keeper keeps what is to outlast this process. Its methods must return soon.
+type Keeper interface {
+	// Kept returns what was kept last, nil if there is nothing.
+	Kept() []byte
+	// Reject is told why what was kept cannot be used.
+	Reject(why error)
+	Keep(data []byte)
 }
 
 // Schedule says when the heartbeat after t is due.
@@ -45,6 +55,7 @@ type Monitor struct {
 	settings  Settings
 	listeners []Listener
 	wake      <-chan struct{}
+	keeper    Keeper
 	reloads   chan reload
 	log       *slog.Logger
 
@@ -53,11 +64,12 @@ type Monitor struct {
 }
 
 // New returns a Monitor that tells listeners of each round in the order given.
-// A value on wake, which may be nil, lets the next round begin at once.
-func New(nodes Nodes, settings Settings, wake <-chan struct{}, log *slog.Logger, listeners ...Listener) *Monitor {
+// A value on wake, which may be nil, lets the next round begin at once. With a
+// keeper, which may be nil, a restart is like a suspension.
+func New(nodes Nodes, settings Settings, wake <-chan struct{}, keeper Keeper, log *slog.Logger, listeners ...Listener) *Monitor {
 	return &Monitor{
 		nodes: nodes, settings: settings, listeners: listeners,
-		wake: wake, reloads: make(chan reload), log: log,
+		wake: wake, keeper: keeper, reloads: make(chan reload), log: log,
 	}
 }
 
@@ -76,7 +88,7 @@ const (
 // Run goes round until the context ends. It must be called once.
 func (m *Monitor) Run(ctx context.Context) error {
 	m.started = time.Now()
-	m.state = cluster.New(m.moment(m.started), m.settings.Cluster)
+	m.state = m.first()
 	due := m.started
 	for {
 		begin := time.Now()
@@ -94,6 +106,21 @@ func (m *Monitor) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// first returns the State to begin with.
+func (m *Monitor) first() cluster.State {
+	now := m.moment(m.started)
+	if m.keeper != nil {
+		if data := m.keeper.Kept(); data != nil {
+			state, err := cluster.Restore(now, m.settings.Cluster, data)
+			if err == nil {
+				return state
+			}
+			m.keeper.Reject(err)
+		}
+	}
+	return cluster.New(now, m.settings.Cluster)
 }
 
 // reload is a request to the loop.
@@ -209,10 +236,17 @@ func (m *Monitor) reconfigure(settings Settings) {
 
 func (m *Monitor) tell(events []cluster.Event) {
 	snapshot := m.state.Snapshot()
+	if m.keeper != nil && !snapshot.Starting && slices.ContainsFunc(events, changes) {
+		m.keeper.Keep(m.state.Save())
+	}
 	for _, l := range m.listeners {
 		l.Heard(snapshot, events)
 	}
 }
+
+// changes reports whether an event tells of a change, so that what is kept is out
+// of date. The first are those of plusmoin_up.
+func changes(e cluster.Event) bool { return e.Kind != cluster.PlusmoinHeartbeat }
 
 func (m *Monitor) moment(t time.Time) cluster.Moment {
 	return cluster.Moment{Elapsed: t.Sub(m.started), Wall: t.Round(0)}

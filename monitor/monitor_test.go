@@ -46,7 +46,7 @@ var (
 )
 
 func (p *pair) Look(_ context.Context, nodes []cluster.Node, _ func(cluster.Node) bool) map[cluster.Node]cluster.Sighting {
-	time.Sleep(p.held())
+	defer func() { time.Sleep(p.held()) }() // what was seen is of before
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	seen := map[cluster.Node]cluster.Sighting{}
@@ -103,7 +103,7 @@ func run(t *testing.T, nodes monitor.Nodes, s monitor.Settings, script func(*mon
 		d.start = time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		wake := make(chan struct{}, 1)
-		m := monitor.New(nodes, s, wake, slog.New(slog.DiscardHandler), d)
+		m := monitor.New(nodes, s, wake, nil, slog.New(slog.DiscardHandler), d)
 		done := make(chan error)
 		go func() { done <- m.Run(ctx) }()
 		script(m, wake)
@@ -183,7 +183,9 @@ func TestHeartbeatIsNotWaitedForWhenTheWallClockWasSetBack(t *testing.T) {
 
 func TestLookHeldUpHereIsDoneAgain(t *testing.T) {
 	nodes := &pair{down: map[cluster.Node]bool{}}
-	d := run(t, nodes, settings(time.Second, m1, s1), func(*monitor.Monitor, chan<- struct{}) {
+	s := settings(time.Second, m1, s1)
+	s.Cluster.FailInterval = 0 // which forgives nothing
+	d := run(t, nodes, s, func(*monitor.Monitor, chan<- struct{}) {
 		until(3 * time.Second)
 		nodes.is(true, s1, time.Hour) // as if the process had been stopped, and what it believes when it comes to
 		until(59 * time.Minute)

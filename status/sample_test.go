@@ -36,6 +36,7 @@ func sample() Document {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 25e7, time.UTC)
 	refused, lag, lsn, version := "plusmoin.json: heartbeat: must be above 0", 0.5, "16/B374D848", 150018
 	m1 := cluster.Entry{Host: "m1", Port: 5432}
+	from, word := 0, "refused: connection refused"
 	return Document{
 		Version: "1.2.3", State: Running, UpdatedAt: at, Heartbeat: 0.5,
 		Round:  Round{Number: 17, DurationMS: 3.25},
@@ -47,8 +48,9 @@ func sample() Document {
 					Slaves: []cluster.Entry{{Host: "s<1>", Port: 5433, IsSlave: true, MasterName: "m1:5432"}},
 				},
 				{
-					ID: 3, Diagnosis: cluster.DeadMaster, Name: "billing",
-					Lost: []cluster.Entry{{Host: "::1", Port: 5432, ClusterID: 3}},
+					ID: 3, Diagnosis: cluster.DeadMaster, Name: "billing", SplitFrom: &from,
+					Evidence: &cluster.Evidence{Hears: []string{}, Cut: []string{"[::1]:5432"}, Silent: []string{}, LastWord: &word},
+					Lost:     []cluster.Entry{{Host: "::1", Port: 5432, ClusterID: 3}},
 				},
 			},
 			Clusterless: []cluster.Entry{{Host: "c1", Port: 5432, ClusterID: -1, IsSlave: true, MasterName: "-"}},

@@ -37,20 +37,57 @@ type lab struct {
 func newLab(t *testing.T, script string, s triggers.Settings) *lab {
 	t.Helper()
 	l := &lab{t: t, dir: t.TempDir(), log: &logBook{}}
-	s.Environ = append(s.Environ, "DIR="+l.dir, "PATH="+os.Getenv("PATH"))
+	s.Environ = append(s.Environ, "PATH="+os.Getenv("PATH"))
 	if s.Commands == nil {
 		s.Commands = shell(script)
 	}
 	l.settings = s
-	l.Runner = triggers.New(s, slog.New(slog.NewJSONHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	l.Runner = triggers.New(l.told(s), slog.New(slog.NewJSONHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	t.Cleanup(func() { l.Close(0) })
 	return l
 }
 
-func shell(script string) map[cluster.Kind][]string {
-	commands := map[cluster.Kind][]string{}
+// Reconfigure is that of the Runner, for commands that know $DIR.
+func (l *lab) Reconfigure(s triggers.Settings) { l.Runner.Reconfigure(l.told(s)) }
+
+// told returns settings whose shell scripts know $DIR.
+func (l *lab) told(s triggers.Settings) triggers.Settings {
+	commands := map[cluster.Kind]map[string][]string{}
+	for kind, named := range s.Commands {
+		commands[kind] = map[string][]string{}
+		for name, argv := range named {
+			if len(argv) == 3 && argv[1] == "-c" {
+				argv = []string{argv[0], "-c", "export DIR='" + l.dir + "'\n" + argv[2]}
+			}
+			commands[kind][name] = argv
+		}
+	}
+	s.Commands = commands
+	return s
+}
+
+// shell is a script for every kind of event, without a name.
+func shell(script string) map[cluster.Kind]map[string][]string {
+	return named(map[string]string{"": script})
+}
+
+// named are scripts for every kind of event, by their names.
+func named(scripts map[string]string) map[cluster.Kind]map[string][]string {
+	commands := map[cluster.Kind]map[string][]string{}
 	for _, k := range cluster.Kinds() {
-		commands[k] = []string{"/bin/sh", "-c", script}
+		commands[k] = map[string][]string{}
+		for name, script := range scripts {
+			commands[k][name] = []string{"/bin/sh", "-c", script}
+		}
+	}
+	return commands
+}
+
+// unnamed are commands without a name.
+func unnamed(list map[cluster.Kind][]string) map[cluster.Kind]map[string][]string {
+	commands := map[cluster.Kind]map[string][]string{}
+	for kind, argv := range list {
+		commands[kind] = map[string][]string{"": argv}
 	}
 	return commands
 }

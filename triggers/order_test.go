@@ -107,9 +107,9 @@ func TestReconfigureHoldsForWhatStartsLater(t *testing.T) {
 	})
 	l.notes("+1")
 	next := l.settings
-	next.Commands = map[cluster.Kind][]string{
+	next.Commands = unnamed(map[cluster.Kind][]string{
 		cluster.MasterUp: {"/bin/sh", "-c", "echo new$PLUSMOIN_EVENT_ID >> $DIR/notes"},
-	}
+	})
 	l.Reconfigure(next)
 	l.Heard(cluster.Snapshot{}, []cluster.Event{event(4, cluster.SlaveUp, 0, "s1"), event(5, cluster.MasterUp, 0, "")})
 	l.touch("all")
@@ -135,7 +135,7 @@ func TestCloseEndsWhatIsLeftAfterItsBound(t *testing.T) {
 	l := newLab(t, stubborn, triggers.Settings{Parallel: 2, Grace: 50 * time.Millisecond})
 	l.Heard(cluster.Snapshot{}, []cluster.Event{
 		event(1, cluster.MasterDown, 0, ""), event(2, cluster.MasterUp, 0, "s1"),
-		event(3, cluster.MasterDown, 1, ""), event(4, cluster.PlusmoinHeartbeat, 2, ""),
+		event(3, cluster.MasterDown, 1, ""), event(4, cluster.PlusmoinHeartbeat, 1, ""),
 	})
 	children := []int{l.pid("child0"), l.pid("child1")}
 	l.Close(10 * time.Millisecond)

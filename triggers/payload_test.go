@@ -24,6 +24,7 @@ func lostSlave() cluster.Snapshot {
 	since := time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC)
 	of := func(p cluster.Place) cluster.Detail { return cluster.Detail{State: p, Since: since} }
 	lag, reason, text := 131.5, cluster.ReasonLag, `behind by > "131" s & more`
+	from := 7
 	s1 := of(cluster.Lost)
 	s1.Lag, s1.Reason, s1.Error = &lag, &reason, &text
 	s1.ReplayPaused = cluster.Yes
@@ -34,7 +35,7 @@ func lostSlave() cluster.Snapshot {
 				Master: &cluster.Entry{Host: "m1", Port: 5432, ClusterID: 0},
 				Lost:   []cluster.Entry{{Host: "s1", Port: 5432, ClusterID: 0, IsSlave: true, MasterName: "m1:5432"}},
 			},
-			{ID: 2, Diagnosis: cluster.DeadMaster, Slaves: []cluster.Entry{{Host: "::1", Port: 5433, ClusterID: 2, IsSlave: true, MasterName: "[::1]:5432"}}},
+			{ID: 2, Diagnosis: cluster.DeadMaster, SplitFrom: &from, Evidence: &cluster.Evidence{Hears: []string{}, Cut: []string{"[::1]:5433"}, Silent: []string{}}, Slaves: []cluster.Entry{{Host: "::1", Port: 5433, ClusterID: 2, IsSlave: true, MasterName: "[::1]:5432"}}},
 			{ID: 7, HasMaster: true, Diagnosis: cluster.OK, Master: &cluster.Entry{Host: "m7", Port: 5432, ClusterID: 7}},
 		},
 		Clusterless: []cluster.Entry{{Host: "c1", Port: 5432, ClusterID: -1, IsSlave: true, MasterName: "-"}},

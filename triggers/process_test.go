@@ -2,10 +2,14 @@ package triggers_test
 
 import (
 	"os"
+	"os/user"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"plusmoin/cluster"
 	"plusmoin/triggers"
@@ -107,10 +111,10 @@ func TestEndings(t *testing.T) {
 }
 
 func TestACommandThatCannotBeStartedFails(t *testing.T) {
-	l := newLab(t, "", triggers.Settings{Commands: map[cluster.Kind][]string{
+	l := newLab(t, "", triggers.Settings{Commands: unnamed(map[cluster.Kind][]string{
 		cluster.MasterDown: {"/nowhere/to/be/found"},
 		cluster.MasterUp:   {"/bin/sh", "-c", "echo here > $DIR/here"},
-	}})
+	})})
 	l.one(cluster.MasterDown)
 	l.one(cluster.MasterUp)
 	l.file("here")
@@ -121,6 +125,52 @@ func TestACommandThatCannotBeStartedFails(t *testing.T) {
 	}
 	if s := l.Stats(); s != (triggers.Stats{Run: 2, Failed: 1}) {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+// A program in a place that hangs, here a file that is leased, is a failure at
+// its timeout and holds up nothing; nor does it run when it can be read again.
+func TestAProgramThatCannotBeReadHoldsUpNothing(t *testing.T) {
+	l := newLab(t, "", triggers.Settings{Timeout: 3 * time.Second})
+	program := filepath.Join(l.dir, "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho $PLUSMOIN_EVENT_ID >> "+l.dir+"/ran\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.settings.Commands = unnamed(map[cluster.Kind][]string{
+		cluster.MasterDown: {program},
+		cluster.MasterUp:   {"/bin/sh", "-c", "echo $PLUSMOIN_EVENT_ID >> $DIR/others"},
+	})
+	l.Reconfigure(l.settings)
+	file, err := os.OpenFile(program, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close() // again
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Skipf("NOT CHECKED: files cannot be leased here: %v", err)
+	}
+	l.Heard(cluster.Snapshot{}, []cluster.Event{
+		event(1, cluster.MasterDown, 0, ""), event(2, cluster.MasterUp, 0, ""), event(3, cluster.MasterUp, 1, ""),
+	})
+	eventually(t, "the other cluster", func() bool { return len(l.lines("others")) == 1 && l.Stats().Running == 1 })
+	if s := l.Stats(); s.Queued != 1 {
+		t.Errorf("stats %+v", s)
+	}
+	l.ended(3)
+	records := l.log.of(t, "trigger timed out")
+	if len(records) != 1 || !strings.Contains(records[0]["error"].(string), "its file cannot be read") {
+		t.Errorf("log:\n%s", &l.log.text)
+	}
+	if got := l.lines("others"); len(got) != 2 || got[1] != "2" {
+		t.Errorf("then ran %v", got)
+	}
+	if err := file.Close(); err != nil { // which ends the lease
+		t.Fatal(err)
+	}
+	l.Heard(cluster.Snapshot{}, []cluster.Event{event(4, cluster.MasterDown, 0, "")})
+	l.ended(4)
+	if got := l.lines("ran"); len(got) != 1 || got[0] != "4" {
+		t.Errorf("of the program ran %v", got)
 	}
 }
 
@@ -142,18 +192,26 @@ func TestEnvironment(t *testing.T) {
 	l := newLab(t, "env > $DIR/env; echo >> $DIR/env", triggers.Settings{
 		StatusFile: "/run/plusmoin/status.json",
 		Environ: []string{
-			"PGPASSWORD=carrotcake", "PGSSLPASSWORD=carrotcake", "PLUSMOIN_PASSWORD=carrotcake",
-			"PGHOST=db", "APP_PASSWORD=mine", "PLUSMOIN_EVENT=inherited",
+			"PGPASSWORD=carrotcake", "PGSSLPASSWORD=carrotcake", "PLUSMOIN_PASSWORD=carrotcake", "SECRET=carrotcake",
+			"PGHOST=carrotcake", "PGPASSFILE=carrotcake", "NOTIFY_SOCKET=carrotcake", "CREDENTIALS_DIRECTORY=carrotcake",
+			"PLUSMOIN_EVENT=inherited", "HOME=/inherited", "USER=inherited", "LOGNAME=inherited", "SHELL=/inherited",
+			"LANG=C.UTF-8", "LC_TIME=POSIX", "TZ=Asia/Tokyo", "TMPDIR=/var/tmp",
 		},
 	})
 	l.Heard(cluster.Snapshot{}, []cluster.Event{event(1<<60, cluster.SlaveDown, 12, "::1")})
 	env := "\n" + l.file("env")
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{
 		"PLUSMOIN_EVENT=slave_down", "PLUSMOIN_EVENT_ID=1152921504606846976", "PLUSMOIN_CLUSTER_ID=12",
-		"PLUSMOIN_NODE=[::1]:5432", "PLUSMOIN_STATUS_FILE=/run/plusmoin/status.json", "PGHOST=db", "APP_PASSWORD=mine",
+		"PLUSMOIN_NODE=[::1]:5432", "PLUSMOIN_SPLIT_FROM=", "PLUSMOIN_STATUS_FILE=/run/plusmoin/status.json",
+		"LANG=C.UTF-8", "LC_TIME=POSIX", "TZ=Asia/Tokyo", "TMPDIR=/var/tmp", "PATH=" + os.Getenv("PATH"),
+		"HOME=" + me.HomeDir, "USER=" + me.Username, "LOGNAME=" + me.Username, "SHELL=/bin/sh",
 	} {
 		if !strings.Contains(env, "\n"+want+"\n") {
-			t.Errorf("no %s in the environment", want)
+			t.Errorf("no %s in the environment:%s", want, env)
 		}
 	}
 	if strings.Contains(env, "carrotcake") || strings.Contains(env, "inherited") {
@@ -179,7 +237,7 @@ func TestNoDescriptorIsLeaked(t *testing.T) {
 		l.ended(before + uint64(n))
 	}
 	l.settings.Commands = shell("exit 1")
-	l.settings.Commands[cluster.MasterDown] = []string{"/nowhere/to/be/found"}
+	l.settings.Commands[cluster.MasterDown][""] = []string{"/nowhere/to/be/found"}
 	l.Reconfigure(l.settings)
 	run(2, cluster.MasterUp)
 	before := descriptors(t)

@@ -1,19 +1,25 @@
 // Package triggers runs the commands that an operator has configured for
-// events: with the event as JSON on standard input, each in a process group of
-// its own, under a deadline, and in an order that scripts can rely on.
+// events: with the event as JSON on standard input, under a deadline, and in an
+// order that scripts can rely on.
 //
-// A trigger waits for the earlier ones of its cluster and for the earlier ones
-// about its node. All others run side by side, up to a limit, those that have
-// waited longest first.
+// An event may have several commands. Those of one name are a lane, and so are
+// those without a name; no lane waits for another. In its lane a trigger waits
+// for the earlier ones of its cluster and for the earlier ones about its node.
+// All others run side by side, up to a limit, and clusters take turns. A
+// heartbeat waits for the other triggers of its cluster, and nothing for it.
 //
 //	runner := triggers.New(settings, log)
 //	runner.Heard(snapshot, events)   // after every round; returns at once
+//	runner.Warnings()                // what failed, and what waits for long
 //	runner.Close(time.Minute)
 //
-// The package hides processes: how they are fed, heard, ended and reaped. It
-// never makes its caller wait for one, never drops a trigger that tells of a
-// change while it is open, never puts a value into a command line, and never
-// passes on the password of the database.
+// The package hides processes: how they are fed, heard, found, ended and
+// reaped. At its timeout a command is ended with all that it started, wherever
+// that went: for that, this process adopts what its descendants leave without a
+// parent. It never makes its caller wait for a command, never drops a trigger
+// that tells of a change while it is open, never puts a value into a command
+// line, and passes on nothing of the environment but a short list. There is at
+// most one Runner in a process at a time.
 package triggers
 
 import (
@@ -35,27 +41,31 @@ const (
 // Settings is what the configuration says of triggers. New and Reconfigure
 // copy it.
 type Settings struct {
-	// Commands are argument lists by event. A kind that is missing or has an
-	// empty list runs nothing. A program without a slash is looked up in the
-	// PATH of this process.
-	Commands map[cluster.Kind][]string
-	// Timeout is how long a command may run before its process group gets
-	// SIGTERM, and Grace how much later it gets SIGKILL.
+	// Commands are argument lists by event and by name, which is "" for a
+	// command without one. An empty list is no command. A program without a
+	// slash is looked up in the PATH of this process.
+	Commands map[cluster.Kind]map[string][]string
+	// Timeout is how long a command may run before it and all that it started
+	// get SIGTERM, and Grace how much later they get SIGKILL.
 	Timeout time.Duration // 0: DefaultTimeout
 	Grace   time.Duration // 0: DefaultGrace
-	// Parallel is how many commands may run at once.
+	// Parallel is how many commands may run at once in each lane; heartbeats
+	// count by themselves.
 	Parallel int // 0: DefaultParallel
+	// Patience is for how long a trigger may wait for another one before that
+	// is a warning. It is a heartbeat, and counts as a second at least.
+	Patience time.Duration
 	// StatusFile is passed to commands as PLUSMOIN_STATUS_FILE.
 	StatusFile string
-	// Environ is the environment that commands get beside what tells them of
-	// their event, as os.Environ gives it. Variables with a password of the
-	// database are taken out.
+	// Environ is the environment of this process, as os.Environ gives it. Only
+	// PATH, TMPDIR, TZ and what tells the language are passed on.
 	Environ []string
 }
 
 func (s Settings) completed() Settings {
 	s.Commands = maps.Clone(s.Commands)
-	s.Environ = withoutPasswords(s.Environ)
+	s.Environ = inherited(s.Environ)
+	s.Patience = max(s.Patience, time.Second)
 	if s.Timeout <= 0 {
 		s.Timeout = DefaultTimeout
 	}
@@ -82,24 +92,37 @@ type Stats struct {
 // Runner runs triggers. All its methods may be called at any time from any
 // goroutine.
 type Runner struct {
-	log   *slog.Logger
-	stop  chan struct{}  // closed when what still runs must end
-	alive sync.WaitGroup // one for each command that runs
+	log    *slog.Logger
+	stop   chan struct{}  // closed when what still runs must end
+	alive  sync.WaitGroup // one for each command that runs
+	reaper *reaper
+	reaps  func() // ends the reaper and waits for it
 
 	mu       sync.Mutex
 	settings Settings
 	queue    queue
-	stats    Stats // but for what the queue knows
-	closed   bool  // takes no more
-	stopped  bool  // starts no more
+	failures failures
+	late     map[line]bool // the lines of which the log says that a trigger waits
+	stats    Stats         // but for what the queue knows
+	closed   bool          // takes no more
+	stopped  bool          // starts no more
 }
 
-// New returns a Runner that has nothing to run yet.
+// New returns a Runner that has nothing to run yet. Until it is closed, this
+// process adopts and reaps what its descendants leave without a parent.
 func New(settings Settings, log *slog.Logger) *Runner {
-	return &Runner{
-		log: log, stop: make(chan struct{}),
-		settings: settings.completed(), queue: newQueue(),
+	r := &Runner{
+		log: log, stop: make(chan struct{}), reaper: newReaper(log),
+		settings: settings.completed(), queue: newQueue(), failures: failures{}, late: map[line]bool{},
 	}
+	var reaping sync.WaitGroup
+	end := make(chan struct{})
+	reaping.Go(func() { r.reaper.run(end) })
+	r.reaps = sync.OnceFunc(func() {
+		close(end)
+		reaping.Wait()
+	})
+	return r
 }
 
 // Heard queues the triggers of the events of one round, of which s is the
@@ -110,22 +133,27 @@ func (r *Runner) Heard(s cluster.Snapshot, events []cluster.Event) {
 	if r.closed {
 		return
 	}
-	round := newRound(s)
+	round, now := newRound(s), time.Now()
 	for _, e := range events {
-		if len(r.settings.Commands[e.Kind]) > 0 {
-			r.queue.add(detached(e), round.view(e.Cluster))
+		for name, argv := range r.settings.Commands[e.Kind] {
+			if len(argv) > 0 {
+				r.queue.add(name, detached(e), round.view(e.Cluster), now)
+			}
 		}
 	}
 	r.dispatch()
+	r.logLate(now)
 }
 
 // Reconfigure makes settings hold for what starts from now on, also for what
-// waits already: it runs the new command of its event, or nothing if there is
-// none. What runs goes on as it was started.
+// waits already: it runs the new command of its event and name, or nothing if
+// there is none. What runs goes on as it was started. The failures of a command
+// that is another now are no warning any more.
 func (r *Runner) Reconfigure(settings Settings) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.settings = settings.completed()
+	r.failures.forgetOthers(r.settings.Commands)
 	r.dispatch()
 }
 
@@ -139,10 +167,11 @@ func (r *Runner) Stats() Stats {
 }
 
 // Close takes no more events and waits until all triggers that run or wait
-// have ended. If that takes longer than bound, it ends the process groups that
-// still run, as at their timeout, and drops what waits. It returns when
-// nothing runs any more, at the latest a Grace and a moment after bound.
+// have ended. If that takes longer than bound, it ends what still runs, as at
+// its timeout, and drops what waits. It returns when nothing runs any more but
+// what cannot be ended, at the latest a Grace and a moment after bound.
 func (r *Runner) Close(bound time.Duration) {
+	defer r.reaps()
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
@@ -178,19 +207,21 @@ func (r *Runner) halt() {
 // dispatch starts what may start. While anything waits, something runs, and
 // whatever ends calls it again: so nothing is forgotten. The caller holds mu.
 func (r *Runner) dispatch() {
-	for r.stats.Running < r.settings.Parallel {
-		t := r.queue.next()
+	for {
+		t := r.queue.next(r.settings.Parallel)
 		if t == nil {
 			return
 		}
-		argv := r.settings.Commands[t.event.Kind]
+		argv := r.settings.Commands[t.event.Kind][t.lane]
 		switch {
 		case r.stopped:
 			r.drop(t)
 		case len(argv) == 0:
 			r.queue.finish(t)
+			r.logTrigger(slog.LevelInfo, "trigger not run, it has no command any more", t)
 		default:
 			r.stats.Running++
+			t.began = time.Now()
 			settings := r.settings
 			r.alive.Go(func() { r.run(t, argv, settings) })
 		}
@@ -201,17 +232,16 @@ func (r *Runner) drop(t *trigger) {
 	r.stats.Dropped++
 	r.queue.finish(t)
 	level := slog.LevelError
-	if t.event.Kind == cluster.PlusmoinHeartbeat {
+	if t.beat() {
 		level = slog.LevelDebug
 	}
-	r.logEvent(level, "trigger not run, plusmoin stops", t.event)
+	r.logTrigger(level, "trigger not run, plusmoin stops", t)
 }
 
 // run runs one trigger to its end and makes room for the next.
 func (r *Runner) run(t *trigger, argv []string, s Settings) {
-	began := time.Now()
-	end := execute(t, argv, s, r.stop)
-	r.report(t.event, end, time.Since(began))
+	end := r.execute(t, argv, s)
+	r.report(t, end, time.Since(t.began))
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -223,20 +253,22 @@ func (r *Runner) run(t *trigger, argv []string, s Settings) {
 	if end.cut == timedOut {
 		r.stats.TimedOut++
 	}
+	r.failures.note(t, argv, end, s, time.Now())
 	r.queue.finish(t)
 	r.dispatch()
 }
 
 // execute gives the command of a trigger what it is to know and runs it.
-func execute(t *trigger, argv []string, s Settings, stop <-chan struct{}) ending {
-	stdin, err := t.payload()
+func (r *Runner) execute(t *trigger, argv []string, s Settings) ending {
+	payload := t.payload()
+	stdin, err := encode(payload)
 	if err != nil {
 		return ending{err: err}
 	}
 	t.view = nil // a hanging command needs it no more
 	c := command{
-		argv: argv, env: environ(s, t.event), stdin: stdin,
+		argv: argv, env: environ(s, payload), stdin: stdin,
 		timeout: s.Timeout, grace: s.Grace,
 	}
-	return c.run(stop)
+	return c.run(r.reaper, r.stop)
 }

@@ -95,17 +95,21 @@ func detached(e cluster.Event) cluster.Event {
 	return e
 }
 
-// payload returns what the command reads: one JSON object and a newline.
-func (t *trigger) payload() ([]byte, error) {
+// payload returns what the command is to know.
+func (t *trigger) payload() cluster.Payload {
 	nodes := make(map[string]cluster.Detail, len(t.view.details)+len(t.view.others.details))
 	maps.Copy(nodes, t.view.details)
 	maps.Copy(nodes, t.view.others.details)
 	s := cluster.Snapshot{Clusters: t.view.clusters, Clusterless: t.view.others.clusterless, Nodes: nodes}
+	return s.Payload(t.event)
+}
 
+// encode returns what the command reads: one JSON object and a newline.
+func encode(p cluster.Payload) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(s.Payload(t.event)); err != nil {
+	if err := enc.Encode(p); err != nil {
 		return nil, fmt.Errorf("payload: %w", err)
 	}
 	return b.Bytes(), nil

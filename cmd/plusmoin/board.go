@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -9,23 +10,26 @@ import (
 )
 
 // board shows every round in the status file, together with what the rounds do
-// not know: the version and the configuration in force.
+// not know: the version, the configuration in force, and what is wrong with
+// triggers.
 type board struct {
-	file *status.File
+	file     *status.File
+	warnings func() []cluster.Warning // besides those of the rounds
 
 	mu  sync.Mutex
 	doc status.Document
 }
 
-func newBoard(file *status.File, interval time.Duration) *board {
+func newBoard(file *status.File, interval time.Duration, warnings func() []cluster.Warning) *board {
 	now := time.Now()
-	return &board{file: file, doc: status.Document{
+	return &board{file: file, warnings: warnings, doc: status.Document{
 		Version: versionText(), Heartbeat: interval.Seconds(), Config: status.Config{LoadedAt: now, TriedAt: now},
 	}}
 }
 
 // Heard writes the snapshot of a round.
 func (b *board) Heard(s cluster.Snapshot, _ []cluster.Event) {
+	s.Warnings = slices.Concat(s.Warnings, b.warnings())
 	b.mu.Lock()
 	b.doc.Snapshot = s
 	b.doc.State = status.Running

@@ -114,7 +114,7 @@ func timeUntilTold(t *testing.T, cfg config.Config, d delay, phase time.Duration
 	synctest.Test(t, func(t *testing.T) {
 		nodes, heard, wake := &failing{cfg: cfg, kind: d.what}, &alarm{}, make(chan struct{}, 1)
 		ctx, cancel := context.WithCancel(t.Context())
-		m := monitor.New(nodes, watching(cfg), wake, slog.New(slog.DiscardHandler), heard)
+		m := monitor.New(nodes, watching(cfg), wake, nil, slog.New(slog.DiscardHandler), heard)
 		done := make(chan error)
 		nodes.at = time.Now().Add(5*cfg.Heartbeat.Interval + phase)
 		go func() { done <- m.Run(ctx) }()

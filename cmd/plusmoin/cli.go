@@ -135,7 +135,7 @@ func loadConfig(path string) (config.Config, []config.Warning, error) {
 		return cfg, warnings, err
 	}
 	for _, file := range []*string{
-		&cfg.LogFile, &cfg.PidFile, &cfg.StatusFile,
+		&cfg.LogFile, &cfg.PidFile, &cfg.StatusFile, &cfg.StateDir,
 		&cfg.PassFile, &cfg.SSLRootCert, &cfg.SSLCert, &cfg.SSLKey,
 	} {
 		system := file == &cfg.SSLRootCert && *file == "system" // the certificates of the system

@@ -57,7 +57,7 @@ func TestFailoverFromTheFirstHeartbeatToTheMerge(t *testing.T) {
 	must(t, m.Start(ctx))
 	w.Expect("node_left 0 m", "cluster_split 1 m")
 	w.Shows("0: s1 > s2; 1: m >")
-	w.UntilDiagnosis(1, cluster.SplitBrain)
+	w.UntilDiagnosis(1, cluster.SplitOff)
 
 	must(t, m.Stop(ctx))
 	w.Expect("master_down 1 m")

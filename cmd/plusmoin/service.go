@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"plusmoin/daemon"
 	"plusmoin/monitor"
 	"plusmoin/postgres"
+	"plusmoin/statefile"
 	"plusmoin/status"
 	"plusmoin/triggers"
 )
@@ -42,6 +44,7 @@ type service struct {
 
 	fleet   *postgres.Fleet
 	board   *board
+	state   *statefile.File // nil without state_dir
 	runner  *triggers.Runner
 	systemd *daemon.Systemd
 	pulse   *pulse
@@ -67,13 +70,40 @@ func newService(path string, cfg config.Config, out outlet, begun func()) (*serv
 		fleet.Close()
 		return nil, err
 	}
+	keeper, err := s.openState(cfg)
+	if err != nil {
+		file.Close()
+		fleet.Close()
+		return nil, err
+	}
 	s.fleet = fleet
-	s.board = newBoard(file, cfg.Heartbeat.Interval)
 	s.runner = triggers.New(s.commands(cfg), s.log)
+	s.board = newBoard(file, cfg.Heartbeat.Interval, s.runner.Warnings)
 	s.systemd = daemon.NewSystemd(s.log)
 	s.pulse = &pulse{systemd: s.systemd, first: begun, schedule: cfg.Heartbeat}
-	s.monitor = monitor.New(fleet, watching(cfg), fleet.Dropped(), s.log, s.board, s.runner, monitor.NewLog(s.log), s.pulse)
+	s.monitor = monitor.New(fleet, watching(cfg), fleet.Dropped(), keeper, s.log, s.board, s.runner, monitor.NewLog(s.log), s.pulse)
 	return s, nil
+}
+
+// stateName is the name in state_dir of what a restart goes on from.
+const stateName = "state.json"
+
+// openState opens the file that a restart goes on from, nil without state_dir.
+// systemd names a directory for it, which state_dir overrules.
+func (s *service) openState(cfg config.Config) (monitor.Keeper, error) {
+	dir := cfg.StateDir
+	if dir == "" {
+		dir, _, _ = strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
+	}
+	if dir == "" {
+		return nil, nil
+	}
+	file, err := statefile.Open(filepath.Join(dir, stateName), s.log)
+	if err != nil {
+		return nil, err
+	}
+	s.state = file
+	return file, nil
 }
 
 // trouble tells why the status file has not been written yet, "" if it has.
@@ -110,6 +140,9 @@ func (s *service) run(ctx context.Context, hangups <-chan os.Signal) error {
 func (s *service) close() {
 	s.fleet.Close()
 	s.runner.Close(triggersBound)
+	if s.state != nil {
+		s.state.Close()
+	}
 	s.board.file.Close()
 }
 
@@ -142,9 +175,10 @@ func (s *service) reload(ctx context.Context) {
 	s.runner.Reconfigure(s.commands(cfg))
 	s.level.Set(cfg.LogLevel)
 	s.inJSON.Store(inJSON(cfg))
-	s.board.reloaded(cfg.Heartbeat.Interval, restart)
 	s.cfg = cfg
 	s.log.Info("configuration reloaded", "file", s.path)
+	// Last, since plusmoin reload returns when the status tells of it.
+	s.board.reloaded(cfg.Heartbeat.Interval, restart)
 }
 
 // affordable returns an error if this process, which runs already, can have too
@@ -193,8 +227,8 @@ func connections(c config.Config) postgres.Settings {
 // file is the one that is written, which a reload does not change.
 func (s *service) commands(c config.Config) triggers.Settings {
 	return triggers.Settings{
-		Commands: c.Triggers, Timeout: c.TriggerTimeout,
-		StatusFile: s.started.StatusFile, Environ: daemon.Inheritable(os.Environ()),
+		Commands: c.Triggers, Timeout: c.TriggerTimeout, Patience: c.Heartbeat.Interval,
+		StatusFile: s.started.StatusFile, Environ: os.Environ(),
 	}
 }
 

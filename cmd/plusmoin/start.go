@@ -303,11 +303,14 @@ func size(path string) int64 {
 }
 
 // signals returns a context that SIGTERM and SIGINT end, and a channel that
-// tells of SIGHUP.
+// tells of SIGHUP. From then on a reader of the output that goes away does not
+// end the process: SIGPIPE is received and not looked at. Were it ignored, the
+// triggers would ignore it too.
 func signals(ctx context.Context) (context.Context, <-chan os.Signal, func()) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return ctx, hangups, func() {
 		signal.Stop(hangups)
 		stop()

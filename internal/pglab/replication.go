@@ -135,21 +135,53 @@ func (s *Server) Rewind(ctx context.Context, of *Server) error {
 // Rebuild makes the server a slave of another, running one from a fresh copy
 // of its data. It stops the server if it runs and returns when it streams.
 func (s *Server) Rebuild(ctx context.Context, of *Server) error {
-	if err := s.Stop(ctx); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(s.data()); err != nil {
-		return fmt.Errorf("rebuild %s: %w", s.name, err)
-	}
-	_, err := s.lab.tools.run(ctx, "", "pg_basebackup", append(of.connection(),
-		"--pgdata="+s.data(), "--checkpoint=fast", "--wal-method=fetch", "--no-sync", "--no-manifest")...)
-	if err != nil {
+	if err := s.takeCopy(ctx, of); err != nil {
 		return fmt.Errorf("rebuild %s: %w", s.name, err)
 	}
 	if err := s.startAsSlave(ctx, of); err != nil {
 		return err
 	}
 	return s.awaitStreaming(ctx, of)
+}
+
+// Copy makes the server a master of its own with a fresh copy of another, running
+// one's data. It stops the server if it runs and returns when it is ready.
+func (s *Server) Copy(ctx context.Context, of *Server) error {
+	if err := s.takeCopy(ctx, of); err != nil {
+		return fmt.Errorf("copy %s: %w", s.name, err)
+	}
+	s.setUpstream(nil)
+	return s.Start(ctx)
+}
+
+// Reinit makes the server a master with empty data and a system identifier of its
+// own. It stops the server if it runs and returns when it is ready.
+func (s *Server) Reinit(ctx context.Context) error {
+	err := s.Stop(ctx)
+	if err == nil {
+		err = os.RemoveAll(s.data())
+	}
+	if err == nil {
+		err = s.fillAsMaster()
+	}
+	if err != nil {
+		return fmt.Errorf("reinit %s: %w", s.name, err)
+	}
+	s.setUpstream(nil)
+	return s.Start(ctx)
+}
+
+// takeCopy stops the server and replaces its data by a copy of another's.
+func (s *Server) takeCopy(ctx context.Context, of *Server) error {
+	if err := s.Stop(ctx); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(s.data()); err != nil {
+		return err
+	}
+	_, err := s.lab.tools.run(ctx, "", "pg_basebackup", append(of.connection(),
+		"--pgdata="+s.data(), "--checkpoint=fast", "--wal-method=fetch", "--no-sync", "--no-manifest")...)
+	return err
 }
 
 // CatchUp waits until a slave has replayed all that its upstream had written

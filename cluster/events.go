@@ -9,32 +9,26 @@ import (
 func (k Kind) rank() int { return slices.Index(Kinds(), k) }
 
 // events puts what is to be told in order: first who left, of all clusters,
-// then cluster by cluster. While the start has not settled nothing is told.
-func (t *turn) events() []Event {
-	if t.start != nil {
-		return nil
-	}
-	if t.opened {
-		t.told = slices.DeleteFunc(t.told, func(e told) bool { return e.kind != PlusmoinUp })
-	}
-	slices.SortStableFunc(t.told, func(a, b told) int {
+// then cluster by cluster.
+func (t *roundDraft) events() []Event {
+	slices.SortStableFunc(t.pending, func(a, b pendingEvent) int {
 		return cmp.Or(
 			cmp.Compare(min(a.kind.rank(), 1), min(b.kind.rank(), 1)),
-			cmp.Compare(a.group, b.group),
+			cmp.Compare(a.cluster, b.cluster),
 			cmp.Compare(a.kind.rank(), b.kind.rank()),
 			cmp.Compare(a.node, b.node),
 		)
 	})
 	var events []Event
-	for _, e := range t.told {
+	for _, e := range t.pending {
 		events = append(events, t.event(e))
 	}
 	return events
 }
 
-func (t *turn) event(e told) Event {
+func (t *roundDraft) event(e pendingEvent) Event {
 	t.eventID = max(t.eventID+1, int64(t.stamp(t.end)))
-	event := Event{ID: t.eventID, Kind: e.kind, Cluster: e.group, Time: t.wall, Node: e.entry}
+	event := Event{ID: t.eventID, Kind: e.kind, Cluster: e.cluster, Time: t.wall, Node: e.entry}
 	if e.node != none {
 		entry := t.entry(e.node)
 		event.Node = &entry
@@ -47,11 +41,13 @@ func (t *turn) event(e told) Event {
 }
 
 // Heartbeat returns the plusmoin_heartbeat events of a heartbeat, one a
-// cluster; none while the start has not settled.
+// cluster whose start has settled.
 func (s State) Heartbeat(now Moment) (State, []Event) {
-	t := turn{State: s, end: now.Elapsed, wall: now.Wall}
-	for i := range t.groups {
-		t.told = append(t.told, told{kind: PlusmoinHeartbeat, group: t.groups[i].id, node: none})
+	t := roundDraft{State: s, end: now.Elapsed, wall: now.Wall}
+	for i := range t.clusters {
+		if c := &t.clusters[i]; c.opened {
+			t.pending = append(t.pending, pendingEvent{kind: PlusmoinHeartbeat, cluster: c.id, node: none})
+		}
 	}
 	events := t.events()
 	return t.State, events
@@ -60,7 +56,7 @@ func (s State) Heartbeat(now Moment) (State, []Event) {
 // entry returns a node as the original plusmoin showed it.
 func (s *State) entry(i int) Entry {
 	n := &s.nodes[i]
-	e := Entry{Host: n.Node.Host, Port: n.Node.Port, ClusterID: n.group, IsSlave: n.known && n.slave}
+	e := Entry{Host: n.Node.Host, Port: n.Node.Port, ClusterID: n.cluster, IsSlave: n.known && n.slave}
 	if n.row != nil {
 		if e.IsSlave {
 			e.MasterName = n.row.Master
