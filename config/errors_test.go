@@ -133,7 +133,7 @@ func TestSettingErrors(t *testing.T) {
 			`triggers.slave_up.a: expected a shell command, an array of arguments or null, found a number`},
 		{`"triggers": {"slave_up": {"my pager": []}}`, `triggers.slave_up."my pager": must name a program; null is for nothing`},
 		{`"triggers": {"slave_up": {"": "b"}}`, `triggers.slave_up."": a command needs a name`},
-		{`"triggers": {"slave_up": {"a": "b", "a": "c"}}`, `triggers.slave_up.a: key stands twice, first on line 1`},
+		{`"triggers": {"slave_up": {"a": "b", "a": "c"}}`, `triggers.slave_up.a: duplicate key, first on line 1`},
 		{`"triggers": []`, `triggers: expected an object, found an array`},
 		{`"triggers": {"slave_up": ["a", "b\u0000"]}`, `triggers.slave_up[1]: must not contain a NUL character`},
 		{`"Max-Sync-Delay": 1`, `"Max-Sync-Delay": unknown key, did you mean "max_sync_delay"?`},

@@ -34,6 +34,7 @@ func Keys() []Key {
 		{"log_format", `"text"`, "How to write the log: text or json."},
 		{"daemon_user", `"nobody"`, "The user to run as. Restart."},
 		{"pid_file", `"/var/run/plusmoin/plusmoin.pid"`, "Where the process id is kept. Restart."},
+		{"state_dir", "none", "The directory that keeps what is to outlast plusmoin: with it a restart is like a suspension. Restart."},
 		{"status_file", `"/var/run/plusmoin/status.json"`, "Where the state of all nodes is written. Restart."},
 	}
 }

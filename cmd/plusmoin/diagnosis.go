@@ -6,21 +6,13 @@ import (
 	"plusmoin/cluster"
 )
 
-// The words of the status file that the manual and the table explain.
-const (
-	unconfirmedMaster cluster.Diagnosis = "unconfirmed_master"
-	refusingMaster    cluster.Diagnosis = "refusing_master"
-	noMaster          cluster.Diagnosis = "no_master"
-	splitOff          cluster.Diagnosis = "split_off"
-)
-
 // diagnoses returns all words that a cluster can have, those without a master
 // first.
 func diagnoses() []cluster.Diagnosis {
 	return []cluster.Diagnosis{
-		cluster.DeadMaster, cluster.UnreachableMaster, unconfirmedMaster, cluster.UnwritableMaster, refusingMaster,
-		cluster.DeadMasterAndSlaves, noMaster, cluster.MonitorIsolated,
-		cluster.OK, splitOff, cluster.SplitBrain, cluster.NoSlavesInSync,
+		cluster.DeadMaster, cluster.UnreachableMaster, cluster.UnconfirmedMaster, cluster.UnwritableMaster, cluster.RefusingMaster,
+		cluster.DeadMasterAndSlaves, cluster.NoMaster, cluster.MonitorIsolated,
+		cluster.OK, cluster.SplitOff, cluster.SplitBrain, cluster.NoSlavesInSync,
 	}
 }
 
@@ -33,19 +25,19 @@ func meaning(d cluster.Diagnosis) string {
 		return "it does not answer and no slave hears from it; promote on this word and on no other"
 	case cluster.UnreachableMaster:
 		return "it does not answer here, but a slave hears from it: it lives, do not promote"
-	case unconfirmedMaster:
+	case cluster.UnconfirmedMaster:
 		return "no slave hears from it, but one is silent: do not promote yet, this becomes another word within wal_receiver_timeout"
 	case cluster.UnwritableMaster:
 		return "it answers, but cannot be written to: do not promote, see its reason"
-	case refusingMaster:
+	case cluster.RefusingMaster:
 		return "its server lives but does not let plusmoin in: do not promote, see its reason"
 	case cluster.DeadMasterAndSlaves:
 		return "neither it nor any slave answers: perhaps the network; do not promote"
-	case noMaster:
+	case cluster.NoMaster:
 		return "its last master is no longer configured: do not promote"
 	case cluster.MonitorIsolated:
 		return "all nodes stopped answering at once: the fault is probably here; do not promote"
-	case splitOff:
+	case cluster.SplitOff:
 		return "it was split from a cluster of the same system: its data is stale or strange, send nobody there"
 	case cluster.SplitBrain:
 		return "another cluster has a master of the same system: both take writes"

@@ -131,7 +131,7 @@ func TestJudge(t *testing.T) {
 			name: "split off", level: degraded,
 			change: func(d *reading) {
 				from := 7
-				d.Clusters[0].Diagnosis, d.words = splitOff, map[int]word{0: {SplitFrom: &from}}
+				d.Clusters[0].Diagnosis, d.words = cluster.SplitOff, map[int]word{0: {SplitFrom: &from}}
 			},
 			findings: []string{"cluster 0: split_off from cluster 7"},
 		},
@@ -153,7 +153,7 @@ func TestJudge(t *testing.T) {
 			name: "the worst first", level: critical,
 			change: func(d *reading) {
 				d.Clusters[0].Diagnosis = cluster.NoSlavesInSync
-				d.Clusters = append(d.Clusters, cluster.Cluster{ID: 1, Diagnosis: unconfirmedMaster})
+				d.Clusters = append(d.Clusters, cluster.Cluster{ID: 1, Diagnosis: cluster.UnconfirmedMaster})
 			},
 			findings: []string{"cluster 1 has no master (unconfirmed_master)", "cluster 0: no_slaves_in_sync"},
 		},

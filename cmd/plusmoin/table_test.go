@@ -56,7 +56,7 @@ func TestTableExplains(t *testing.T) {
 		{"cluster_id": 1, "split_from": 0}, {"cluster_id": 2, "split_from": "odd"}, 5]}`)
 	lost := cluster.Entry{Host: "db2", Port: 5432, IsSlave: true, MasterName: "db9:5432"}
 	d.Clusters[0] = cluster.Cluster{Diagnosis: cluster.DeadMaster, Lost: []cluster.Entry{*d.Clusters[0].Master, lost}}
-	d.Clusters = append(d.Clusters, cluster.Cluster{ID: 1, HasMaster: true, Diagnosis: splitOff,
+	d.Clusters = append(d.Clusters, cluster.Cluster{ID: 1, HasMaster: true, Diagnosis: cluster.SplitOff,
 		Master: &cluster.Entry{Host: "db3", Port: 5432}, Lost: []cluster.Entry{{Host: "db4", Port: 5432, IsSlave: true, MasterName: "db9:5432"}}})
 	lag, stamp := 75.25, 1.0
 	d.Nodes["db1:5432"] = cluster.Detail{State: cluster.Lost, Reason: textOf(cluster.ReasonRefused)}
