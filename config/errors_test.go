@@ -54,17 +54,17 @@ func TestAllAtOnce(t *testing.T) {
 }`, `19 problems
   line 2: dbname: is required
   line 4: heartbeet: unknown key, did you mean "heartbeat"?
-  line 5: heartbeat: a number of seconds stands without quotes
-  line 6: max_sync_delay: expected a number of seconds, found a string
+  line 5: heartbeat: write the number without quotes
+  line 6: max_sync_delay: write the number without quotes
   line 8: query_timeout: must be at most 5 s, the smallest of connect_timeout, heartbeat (if above 1 s, else 1 s) and 5 s
-  line 9: user: key stands twice, first on line 3
+  line 9: user: duplicate key, first on line 3
   line 10: password: expected a string, found a number
   line 12: triggers.master_upp: unknown key, did you mean "master_up"?
   line 13: triggers.master_up: expected a shell command, an array of arguments, an object of named commands or null, found a number
   line 14: triggers.slave_up: must name a program; null is for nothing
   line 15: triggers.slave_down[0]: must name a program
   line 15: triggers.slave_down[1]: expected a string, found a number
-  line 19: nodes[1]: is the same server as nodes[0] on line 18
+  line 19: nodes[1]: A:5432 is the same server as nodes[0] on line 18
   line 20: nodes[2].host: is required
   line 20: nodes[2].port: must be a whole number from 1 to 65535
   line 21: nodes[2].recover_sync_delay: 11 s is more than the max_sync_delay of 10 s
@@ -83,14 +83,18 @@ func TestSettingErrors(t *testing.T) {
 		{`"heartbeat": 1e999`, `heartbeat: must be at most 1000000000 s`},
 		{`"heartbeat": true`, `heartbeat: expected a number of seconds or a schedule, found true or false`},
 		{`"heartbeat": ""`, `heartbeat: "" is no schedule: empty spec string`},
-		{`"heartbeat": "NaN"`, `heartbeat: a number of seconds stands without quotes`},
-		{`"heartbeat": "1.5s"`, `heartbeat: "1.5s" is no schedule: expected 5 to 6 fields, found 1: [1.5s]`},
+		{`"heartbeat": "NaN"`, `heartbeat: write the number without quotes`},
+		{`"heartbeat": "1.5sec"`, `heartbeat: "1.5sec" is no duration such as 1.5s or 2m`},
+		{`"heartbeat": "0s"`, `heartbeat: must be above 0`},
+		{`"heartbeat": "-2s"`, `heartbeat: must be above 0`},
+		{`"fail_interval": "5"`, `fail_interval: write the number without quotes`},
+		{`"fail_interval": "soon"`, `fail_interval: expected a number of seconds, found a string`},
 		{`"heartbeat": "@every 0s"`, `heartbeat: must be above 0`},
 		{`"heartbeat": "@every x"`, `heartbeat: "x" is no duration such as 1.5s or 2m`},
 		{`"heartbeat": "@every 300000h"`, `heartbeat: must be at most 1000000000 s`},
 		{`"heartbeat": "@often"`, `heartbeat: "@often" is no schedule: unrecognized descriptor: @often`},
 		{`"heartbeat": "0 0 31 2 *"`, `heartbeat: "0 0 31 2 *" never comes`},
-		{`"heartbeat": ", * * * * *"`, `heartbeat: ", * * * * *" is no schedule: nothing stands beside a comma in ","`},
+		{`"heartbeat": ", * * * * *"`, `heartbeat: ", * * * * *" is no schedule: nothing beside a comma in ","`},
 		{`"heartbeat": "TZ=UTC"`, `heartbeat: "TZ=UTC" is no schedule: nothing follows the time zone`},
 		{`"heartbeat": "TZ=UTC @every 2s"`, `heartbeat: "TZ=UTC @every 2s" is no schedule: @every takes no time zone`},
 		{`"fail_interval": -0.5`, `fail_interval: must not be negative`},
@@ -105,14 +109,16 @@ func TestSettingErrors(t *testing.T) {
 			`nodes[0].recover_sync_delay: 121 s is more than the max_sync_delay of 120 s`},
 		{`"nodes": {}`, `nodes: expected an array, found an object`},
 		{`"nodes": [null]`, `nodes[0]: expected an object, found null`},
-		{`"nodes": [{"host": "a", "port": "5432"}]`, `nodes[0].port: expected a number from 1 to 65535, found a string`},
+		{`"nodes": [{"host": "a", "port": "postgres"}]`, `nodes[0].port: expected a number from 1 to 65535, found a string`},
+		{`"nodes": [{"host": "a", "port": "0"}]`, `nodes[0].port: must be a whole number from 1 to 65535`},
+		{`"nodes": [{"host": "a"}, {"host": "A", "port": "5432"}]`, `nodes[1]: A:5432 is the same server as nodes[0] on line 1`},
 		{`"nodes": [{"host": "a", "port": 54.5}]`, `nodes[0].port: must be a whole number from 1 to 65535`},
 		{`"nodes": [{"host": "a", "port": 1e400}]`, `nodes[0].port: must be a whole number from 1 to 65535`},
 		{`"nodes": [{"host": ""}]`, `nodes[0].host: must not be empty`},
 		{`"nodes": [{"host": "[::1]:5432"}]`,
 			`nodes[0].host: "[::1]:5432" is no IPv6 address in brackets; the port is a key of its own`},
-		{`"nodes": [{"host": "::1"}, {"host": "[0:0::1]"}]`, `nodes[1]: is the same server as nodes[0] on line 1`},
-		{`"nodes": [{"host": "/run/pg"}, {"host": "/run/pg/"}]`, `nodes[1]: is the same server as nodes[0] on line 1`},
+		{`"nodes": [{"host": "::1"}, {"host": "[0:0::1]"}]`, `nodes[1]: [0:0::1]:5432 is the same server as nodes[0] on line 1`},
+		{`"nodes": [{"host": "/run/pg"}, {"host": "/run/pg/"}]`, `nodes[1]: /run/pg/:5432 is the same server as nodes[0] on line 1`},
 		{`"sslmode": "on"`, `sslmode: must be one of disable, allow, prefer, require, verify-ca, verify-full, not "on"`},
 		{`"sslcert": "c"`, `sslcert: needs sslkey beside it`},
 		{`"sslkey": "k"`, `sslkey: needs sslcert beside it`},
@@ -127,7 +133,7 @@ func TestSettingErrors(t *testing.T) {
 			`triggers.slave_up.a: expected a shell command, an array of arguments or null, found a number`},
 		{`"triggers": {"slave_up": {"my pager": []}}`, `triggers.slave_up."my pager": must name a program; null is for nothing`},
 		{`"triggers": {"slave_up": {"": "b"}}`, `triggers.slave_up."": a command needs a name`},
-		{`"triggers": {"slave_up": {"a": "b", "a": "c"}}`, `triggers.slave_up.a: key stands twice, first on line 1`},
+		{`"triggers": {"slave_up": {"a": "b", "a": "c"}}`, `triggers.slave_up.a: duplicate key, first on line 1`},
 		{`"triggers": []`, `triggers: expected an object, found an array`},
 		{`"triggers": {"slave_up": ["a", "b\u0000"]}`, `triggers.slave_up[1]: must not contain a NUL character`},
 		{`"Max-Sync-Delay": 1`, `"Max-Sync-Delay": unknown key, did you mean "max_sync_delay"?`},
@@ -155,8 +161,8 @@ func TestSyntaxErrors(t *testing.T) {
 		{"{\n  user: 1}", "line 2: column 3: neither a string in double quotes, a number, true, false nor null"},
 		{"{1: 2}", "line 1: column 2: expected a key in double quotes"},
 		{"{\"a\": }", "line 1: column 7: expected a value"},
-		{"{\n# note\n}", "line 2: column 1: a comment starts with // here, not with #"},
-		{"{'a': 1}", "line 1: column 2: a string stands in double quotes here, not in single ones"},
+		{"{\n# note\n}", "line 2: column 1: write comments with //, not with #"},
+		{"{'a': 1}", "line 1: column 2: write strings in double quotes, not in single ones"},
 		{"{\"a\": NaN}", "line 1: column 7: neither a string in double quotes, a number, true, false nor null"},
 		{"{\"a\": 01}", "line 1: column 7: neither a string in double quotes, a number, true, false nor null"},
 		{"{\"a\": \"x\ny\"}", `line 1: column 7: string is not valid JSON: a missing quote, a line break or a bad \ escape?`},

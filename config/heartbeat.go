@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/robfig/cron/v3"
 )
@@ -56,7 +57,8 @@ func (s *section) heartbeat(key string, fallback time.Duration) Heartbeat {
 	return Heartbeat{Interval: fallback}
 }
 
-// heartbeat returns e as a schedule: a number of seconds or a string.
+// heartbeat returns e as a schedule: a number of seconds, or a string with a
+// duration or a cron expression.
 func (e element) heartbeat() (Heartbeat, bool) {
 	if e.value.Kind() != '"' {
 		d, ok := e.interval("a number of seconds or a schedule")
@@ -73,14 +75,18 @@ func (e element) heartbeat() (Heartbeat, bool) {
 	return h, err == nil
 }
 
-// parseHeartbeat reads a cron expression or "@every" with a duration.
+// parseHeartbeat reads a duration with units, with or without "@every", or a
+// cron expression, which no duration looks like.
 func parseHeartbeat(spec string) (Heartbeat, error) {
 	spec = strings.TrimSpace(spec)
 	if _, err := strconv.ParseFloat(spec, 64); err == nil {
-		return Heartbeat{}, errors.New("a number of seconds stands without quotes")
+		return Heartbeat{}, errors.New("write the number without quotes")
 	}
 	if every, ok := strings.CutPrefix(spec, "@every "); ok {
 		return parseEvery(strings.TrimSpace(every))
+	}
+	if looksLikeDuration(spec) {
+		return parseEvery(spec)
 	}
 	if err := checkCron(spec); err != nil {
 		return Heartbeat{}, fmt.Errorf("%.60q is no schedule: %w", spec, err)
@@ -98,8 +104,14 @@ func parseHeartbeat(spec string) (Heartbeat, error) {
 	return Heartbeat{Interval: gap, cron: spec, plan: plan}, nil
 }
 
-// parseEvery reads the duration of "@every", which the cron library would round
-// to whole seconds.
+// looksLikeDuration reports whether spec is one word that begins as a number
+// does, such as 2s, -1s or 2sec: nothing that cron knows.
+func looksLikeDuration(spec string) bool {
+	return spec != "" && strings.ContainsRune("+-.0123456789", rune(spec[0])) && !strings.ContainsFunc(spec, unicode.IsSpace)
+}
+
+// parseEvery reads a duration, which the cron library would round to whole
+// seconds.
 func parseEvery(text string) (Heartbeat, error) {
 	d, err := time.ParseDuration(text)
 	switch {
@@ -128,7 +140,7 @@ func checkCron(spec string) error {
 	}
 	for field := range strings.FieldsSeq(spec) {
 		if strings.HasPrefix(field, ",") || strings.HasSuffix(field, ",") || strings.Contains(field, ",,") {
-			return fmt.Errorf("nothing stands beside a comma in %q", field)
+			return fmt.Errorf("nothing beside a comma in %q", field)
 		}
 	}
 	return nil

@@ -15,6 +15,10 @@ func TestHeartbeatNext(t *testing.T) {
 	}{
 		{`1.5`, 1500 * time.Millisecond, at.Add(1500 * time.Millisecond)},
 		{`"@every 1.5s"`, 1500 * time.Millisecond, at.Add(1500 * time.Millisecond)},
+		{`"2s"`, 2 * time.Second, at.Add(2 * time.Second)},
+		{`" 500ms "`, 500 * time.Millisecond, at.Add(500 * time.Millisecond)},
+		{`".5m"`, 30 * time.Second, at.Add(30 * time.Second)},
+		{`"1h30m"`, 90 * time.Minute, at.Add(90 * time.Minute)},
 		{`"* * * * *"`, time.Minute, time.Date(2026, time.March, 1, 12, 1, 0, 0, time.UTC)},
 		{`"*/10 * * * * *"`, 10 * time.Second, time.Date(2026, time.March, 1, 12, 0, 40, 0, time.UTC)},
 		{`"0,5,30 * * * *"`, 5 * time.Minute, time.Date(2026, time.March, 1, 12, 5, 0, 0, time.UTC)},

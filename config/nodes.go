@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tailscale/hujson"
+
 	"plusmoin/cluster"
 )
 
@@ -45,7 +47,7 @@ func (s *section) nodes(key string, global limits) []cluster.NodeConfig {
 		}
 		same := cluster.Node{Host: canonical(node.Node.Host), Port: node.Node.Port}
 		if first, twice := seen[same]; twice {
-			e.wrong("is the same server as %s on line %d", first.path, first.line)
+			e.wrong("%s is the same server as %s on line %d", node.Node, first.path, first.line)
 			continue
 		}
 		seen[same] = e
@@ -87,11 +89,15 @@ func (s *section) checkLimits(most, recovery time.Duration) {
 	}
 }
 
-// port returns the port of a key.
+// port returns the port of a key. The Python plusmoin took one in quotes too.
 func (s *section) port(key string) int {
 	e, ok := s.take(key)
 	if !ok {
 		return defaultPort
+	}
+	if literal, ok := e.value.(hujson.Literal); ok && isNumber(quoted(literal)) {
+		e.sheet.warnings = append(e.sheet.warnings, Warning{e.line, e.path, "write the number without quotes"})
+		e.value = hujson.Literal(quoted(literal))
 	}
 	n, ok := e.number("a number from 1 to 65535")
 	if ok && (n < 1 || n > 65535 || n != math.Trunc(n)) {
@@ -99,6 +105,15 @@ func (s *section) port(key string) int {
 		return 0
 	}
 	return int(n)
+}
+
+// quoted returns what a string says, without the space around it; "" if the
+// literal is no string.
+func quoted(literal hujson.Literal) string {
+	if literal.Kind() != '"' {
+		return ""
+	}
+	return strings.TrimSpace(literal.String())
 }
 
 // host returns the host of a key: a name, an address without brackets or the

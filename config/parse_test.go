@@ -137,6 +137,18 @@ func TestDependentDefaults(t *testing.T) {
 	}
 }
 
+// TestQuotedPort is about a configuration that the Python plusmoin took.
+func TestQuotedPort(t *testing.T) {
+	cfg, warnings, err := Parse([]byte("{\"dbname\": \"d\", \"user\": \"u\", \"nodes\": [\n{\"host\": \"a\", \"port\": \"5433\"}]}"))
+	if err != nil || len(cfg.Nodes) != 1 || cfg.Nodes[0].Node.Port != 5433 {
+		t.Fatalf("got %+v, %v", cfg.Nodes, err)
+	}
+	want := []Warning{{Line: 2, Key: "nodes[0].port", Text: "write the number without quotes"}}
+	if !reflect.DeepEqual(warnings, want) {
+		t.Errorf("warned of %v, want %v", warnings, want)
+	}
+}
+
 // TestNodeLimits is about what a node's own limits make of the global ones.
 func TestNodeLimits(t *testing.T) {
 	for _, c := range []struct {

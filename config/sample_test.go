@@ -80,3 +80,26 @@ func TestSampleIsComplete(t *testing.T) {
 		t.Errorf("only %d keys are known", len(keys))
 	}
 }
+
+// TestKeys asks the decoder itself which keys there are: a manual must have all.
+func TestKeys(t *testing.T) {
+	tree, problem := parseSyntax([]byte(uncommented(t)))
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	s, _ := element{sheet: newSheet(nil), value: tree.Value}.section()
+	s.config()
+	known := slices.DeleteFunc(s.known, func(key string) bool { return key == "min_sync_delay" }) // obsolete
+	slices.Sort(known)
+	var listed []string
+	for _, k := range Keys() {
+		listed = append(listed, k.Name)
+		if k.Text == "" || (k.Default == "") != (k.Name == "dbname" || k.Name == "user") {
+			t.Errorf("%+v", k)
+		}
+	}
+	slices.Sort(listed)
+	if known = slices.Compact(known); !slices.Equal(known, listed) {
+		t.Errorf("Keys has %v\nthe decoder %v", listed, known)
+	}
+}

@@ -91,6 +91,10 @@ func (e element) text() (string, bool) {
 // number returns e as a number; one beyond the range of a float64 is infinite.
 func (e element) number(what string) (float64, bool) {
 	literal, ok := e.value.(hujson.Literal)
+	if ok && literal.Kind() == '"' && looksLikeNumber(literal.String()) {
+		e.wrong("write the number without quotes")
+		return 0, false
+	}
 	if !ok || literal.Kind() != '0' {
 		e.expected(what)
 		return 0, false
@@ -98,6 +102,11 @@ func (e element) number(what string) (float64, bool) {
 	// All a JSON number can be is out of range.
 	n, _ := strconv.ParseFloat(string(literal), 64)
 	return n, true
+}
+
+func looksLikeNumber(text string) bool {
+	_, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	return err == nil
 }
 
 // duration returns e, a number of seconds, rounded to nanoseconds.
@@ -149,7 +158,7 @@ type section struct {
 	known   []string
 }
 
-// section returns e as an object. A key that stands twice is a problem.
+// section returns e as an object. A duplicate key is a problem.
 func (e element) section() (*section, bool) {
 	object, ok := e.value.(*hujson.Object)
 	if !ok {
@@ -162,7 +171,7 @@ func (e element) section() (*section, bool) {
 		key := m.Name.Value.(hujson.Literal).String()
 		member := element{e.sheet, s.join(key), e.sheet.line(m.Name.StartOffset), m.Value.Value}
 		if first, twice := s.members[key]; twice {
-			member.wrong("key stands twice, first on line %d", first.line)
+			member.wrong("duplicate key, first on line %d", first.line)
 			continue
 		}
 		s.members[key] = member

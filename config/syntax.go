@@ -105,10 +105,10 @@ func truncated(text string) string {
 // unexpected says where there is a character that has no place there.
 func unexpected(text string, line []byte, column int) string {
 	if column <= len(line) && line[column-1] == '#' {
-		return "a comment starts with // here, not with #"
+		return "write comments with //, not with #"
 	}
 	if column <= len(line) && line[column-1] == '\'' {
-		return "a string stands in double quotes here, not in single ones"
+		return "write strings in double quotes, not in single ones"
 	}
 	for _, known := range []struct{ where, say string }{
 		{"after top-level value", "something follows after the end of the object"},

@@ -1,7 +1,6 @@
 package monitor_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -214,25 +213,5 @@ func TestReloadIsInForceWhenItReturns(t *testing.T) {
 	}
 	if last := d.rounds[len(d.rounds)-1]; last != 11*time.Second {
 		t.Errorf("last round at %v, want 11s: a heartbeat after the last of the old ones", last)
-	}
-}
-
-func TestLogTellsWhatToActOnAtErrorAndAWarningOnce(t *testing.T) {
-	var out bytes.Buffer
-	l := monitor.NewLog(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError})))
-	reason := cluster.ReasonRefused
-	s := cluster.Snapshot{
-		Nodes:    map[string]cluster.Detail{"m1:5432": {Reason: &reason}},
-		Warnings: []cluster.Warning{{Kind: cluster.SecondWriter, Node: "m1:5432", Text: "two writers"}},
-	}
-	l.Heard(s, []cluster.Event{
-		{Kind: cluster.MasterDown, Node: &cluster.Entry{Host: "m1", Port: 5432}},
-		{Kind: cluster.MasterUp, Node: &cluster.Entry{Host: "s1", Port: 5432}},
-	})
-	l.Heard(s, nil)
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 2 || !strings.Contains(lines[0], "msg=master_down") || !strings.Contains(lines[0], "reason=refused") ||
-		!strings.Contains(lines[1], "two writers") {
-		t.Errorf("logged %q", lines)
 	}
 }

@@ -48,14 +48,15 @@ func newRoot() *cobra.Command {
 	flags.SortFlags = false
 	flags.StringVarP(&o.config, "config", "c", "", "configuration `file` (default /etc/plusmoin/plusmoin.json, else /etc/plusmoin/config.json)")
 	flags.BoolVarP(&o.foreground, "foreground", "x", false, "with start: stay in the foreground as the user one is, and log to standard output")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return hinted{err, "plusmoin --help lists the options"}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return hinted{err, cmd.CommandPath() + " --help lists the options"}
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 
 	commands := []*cobra.Command{startCommand(&o), stopCommand(&o), reloadCommand(&o), statusCommand(&o), checkCommand(&o), demoCommand()}
 	for _, c := range commands {
 		c.Args, c.DisableFlagsInUseLine = noArguments, true
+		c.ValidArgsFunction = cobra.NoFileCompletions
 	}
 	root.Use = "plusmoin [options] (" + strings.Join(names(commands), "|") + ")"
 	root.AddCommand(commands...)

@@ -70,7 +70,7 @@ func demoError(err error) error {
 	switch {
 	case errors.Is(err, pglab.ErrNotInstalled):
 		return hinted{errors.New("the programs of a PostgreSQL server are not installed, and the demo runs three"),
-			"apt install postgresql (Debian, Ubuntu), dnf install postgresql-server (Fedora), or put their folder in PATH"}
+			"apt install postgresql (Debian, Ubuntu), dnf install postgresql-server (Fedora), or put their directory in PATH"}
 	case errors.Is(err, context.Canceled):
 		return exitCode{130, errors.New("interrupted")}
 	}

@@ -22,82 +22,132 @@ const (
 type health struct {
 	level    int
 	findings []string // the worst first
-	stale    bool     // the file is not being kept up to date
+	fault    fault
 }
 
-// staleMargin is how much later than the heartbeat after next a file may be
-// written: a round looks twice at worst, and the disk may be slow.
-const staleMargin = 15 * time.Second
+// fault is what may be wrong with plusmoin itself.
+type fault int
+
+const (
+	noFault fault = iota
+	stopped       // in order
+	killed
+	stale     // the file is not being kept up to date
+	otherTime // the file is of a time that has not come yet
+)
+
+const (
+	// staleMargin is how much later than the heartbeat after next a file may
+	// be written: a round looks twice at worst, and the disk may be slow.
+	staleMargin = 15 * time.Second
+	// clockMargin is how much ahead of this clock that of the writer may be.
+	clockMargin = 5 * time.Second
+)
 
 // atWork tells whether plusmoin itself is at work at now, however the servers
-// are; next returns the heartbeat after a time.
-func atWork(d status.Document, now time.Time, next func(time.Time) time.Time) health {
+// are.
+func atWork(r reading, now time.Time) health {
 	var h health
+	since := now.Sub(r.UpdatedAt)
 	switch {
-	case d.State == status.Stopped:
-		h.find(unknown, "plusmoin is not running: it was stopped %s ago", age(now.Sub(d.UpdatedAt)))
-	case late(d, now, next):
-		h.stale = true
-		h.find(critical, "the status is stale: last written %s ago", age(now.Sub(d.UpdatedAt)))
+	case r.State == status.Stopped:
+		h.fault = stopped
+		h.find(unknown, "plusmoin is not running: it was stopped %s ago", age(since))
+	case r.killed:
+		h.fault = killed
+		h.find(critical, "plusmoin was killed: it is said to be %s, but nobody keeps the status file, last written %s ago", r.State, age(since))
+	case since < -clockMargin:
+		h.fault = otherTime
+		h.find(unknown, "the status was written %s ahead of this clock: one of the two is wrong", age(r.UpdatedAt.Sub(now)))
+	case late(r, now):
+		h.fault = stale
+		h.find(critical, "the status is stale: last written %s ago", age(since))
 	}
 	return h
 }
 
-// judge tells how all is at now; next returns the heartbeat after a time.
-func judge(d status.Document, now time.Time, next func(time.Time) time.Time) health {
-	h := atWork(d, now, next)
-	if h.level == unknown {
+// judge tells how all is at now.
+func judge(r reading, now time.Time) health {
+	h := atWork(r, now)
+	if h.fault == stopped {
 		return h
 	}
-	for _, c := range d.Clusters {
-		if !c.HasMaster {
-			h.find(critical, "%s has no master (%s)", title(c), c.Diagnosis)
-		}
-	}
-	if d.State == status.Starting {
+	h.clusters(r)
+	if r.State == status.Starting {
 		h.find(degraded, "plusmoin is still starting")
 	}
-	h.nodes(d)
-	for _, w := range d.Warnings {
+	h.nodes(r)
+	for _, w := range r.Warnings {
 		h.find(degraded, "%s", w.Text)
 	}
-	if d.Config.Error != nil {
-		h.find(degraded, "the last reload was refused: %s", *d.Config.Error)
+	if r.Config.Error != nil {
+		h.find(degraded, "the last reload was refused: %s", *r.Config.Error)
 	}
 	return h
 }
 
-// nodes finds what is wrong with clusters that have a master, and with nodes.
-func (h *health) nodes(d status.Document) {
-	for _, c := range d.Clusters {
-		if c.HasMaster && c.Diagnosis != cluster.OK && c.Diagnosis != "" {
-			h.find(degraded, "%s: %s", title(c), c.Diagnosis)
-		}
-		for _, e := range c.Lost {
-			h.find(degraded, "%s is lost%s", address(e), reason(d, e))
-		}
+// clusters finds what is wrong with clusters, the worst first.
+func (h *health) clusters(r reading) {
+	listed := r.Document.Nodes
+	configured := 0
+	if r.cfg != nil {
+		configured = len(r.cfg.Nodes)
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.Nodes)) {
-		if d.Nodes[name].Suspect {
-			h.find(degraded, "%s is suspect", name)
-		}
+	if n := max(r.nodes(), len(listed), configured); n > 0 && len(r.Clusters) == 0 && r.State != status.Starting {
+		h.find(critical, "there is no cluster: none of %d nodes is a master that can be written to", n)
 	}
-	for _, e := range d.Clusterless {
-		h.find(degraded, "%s is clusterless%s", address(e), reason(d, e))
+	for _, wanted := range []int{critical, degraded} {
+		for _, c := range r.Clusters {
+			if level, text := r.verdict(c); level == wanted {
+				h.find(level, "%s", text)
+			}
+		}
 	}
 }
+
+// nodes finds what is wrong with nodes: first those out of their place, then
+// those in it that are not as they should be.
+func (h *health) nodes(r reading) {
+	for _, c := range r.Clusters {
+		for _, e := range c.Lost {
+			h.find(degraded, "%s is lost%s", address(e), reason(r, e))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Document.Nodes)) {
+		d := r.Document.Nodes[name]
+		inPlace := d.State == cluster.Master || d.State == cluster.Slave
+		switch {
+		case d.Suspect:
+			h.find(degraded, "%s is suspect%s", name, because(d))
+		case inPlace && d.Reason != nil:
+			h.find(degraded, "%s is not in order%s", name, because(d))
+		}
+		if d.State == cluster.Master && d.SyncBlocked == cluster.Yes {
+			h.find(degraded, "%s: %s", name, syncBlocked)
+		}
+	}
+	for _, e := range r.Clusterless {
+		h.find(degraded, "%s is clusterless%s", address(e), reason(r, e))
+	}
+}
+
+// syncBlocked is said of a master whose commits hang though it takes beats,
+// which do not wait.
+const syncBlocked = "commits wait for a synchronous standby that is not there (sync_blocked)"
 
 func (h *health) find(level int, format string, args ...any) {
 	h.level = max(h.level, level)
 	h.findings = append(h.findings, fmt.Sprintf(format, args...))
 }
 
-// late says that the heartbeat after next has passed without being told. The
-// interval in the file counts too: the configuration may have changed since.
-func late(d status.Document, now time.Time, next func(time.Time) time.Time) bool {
-	due := next(next(d.UpdatedAt))
-	if twice := d.UpdatedAt.Add(time.Duration(2 * d.Heartbeat * float64(time.Second))); twice.After(due) {
-		due = twice
+// late reports whether the heartbeat after next has passed without being told.
+// The interval in the file counts too: the configuration may have changed since.
+func late(r reading, now time.Time) bool {
+	due := r.UpdatedAt.Add(time.Duration(2 * min(r.Heartbeat, 1e9) * float64(time.Second)))
+	if r.cfg != nil {
+		if next := r.cfg.Heartbeat.Next(r.cfg.Heartbeat.Next(r.UpdatedAt)); next.After(due) {
+			due = next
+		}
 	}
 	return now.After(due.Add(staleMargin))
 }
@@ -111,11 +161,14 @@ func title(c cluster.Cluster) string {
 
 func address(e cluster.Entry) string { return cluster.Node{Host: e.Host, Port: e.Port}.String() }
 
-func reason(d status.Document, e cluster.Entry) string {
-	if r := d.Nodes[address(e)].Reason; r != nil {
-		return fmt.Sprintf(" (%s)", *r)
+func reason(r reading, e cluster.Entry) string { return because(r.Document.Nodes[address(e)]) }
+
+// because returns the reason of a node in parentheses.
+func because(d cluster.Detail) string {
+	if d.Reason == nil {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf(" (%s)", *d.Reason)
 }
 
 // age returns a duration as people say it, in its two largest units.

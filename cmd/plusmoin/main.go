@@ -32,6 +32,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	if asPlugin(args) {
+		return failPlugin(stdout, err)
+	}
 	complain(stderr, err)
 	var code exitCode
 	if errors.As(err, &code) {

@@ -39,34 +39,44 @@ type cell struct {
 // row is a heading if it has one cell only.
 type row []cell
 
-func (v tableView) show(d status.Document, h health) error {
-	rows := []row{v.summary(h), v.header(d)}
-	if len(d.Config.Restart) > 0 {
-		rows = append(rows, row{{"only a restart applies " + strings.Join(d.Config.Restart, ", "), yellow}})
+func (v tableView) show(r reading, h health) error {
+	rows := []row{v.summary(h), v.header(r.Document)}
+	if len(r.Config.Restart) > 0 {
+		rows = append(rows, row{{"only a restart applies " + strings.Join(r.Config.Restart, ", "), yellow}})
 	}
 	rows = append(rows, row{{}}, row{{"NODE", bold}, {"STATE", bold}, {"LAG", bold}, {"SINCE", bold}, {"FOR", bold}, {"REASON", bold}})
-	for _, c := range d.Clusters {
-		rows = append(rows, row{{title(c) + ": " + string(c.Diagnosis), verdictShade(c)}})
-		if c.Master != nil {
-			rows = append(rows, v.node(d, *c.Master, cluster.Master))
-		}
-		for _, e := range c.Slaves {
-			rows = append(rows, v.node(d, e, cluster.Slave))
-		}
-		for _, e := range c.Lost {
-			rows = append(rows, v.node(d, e, cluster.Lost))
-		}
+	for _, c := range r.Clusters {
+		rows = append(rows, v.cluster(r, c)...)
 	}
-	if len(d.Clusterless) > 0 {
+	if len(r.Clusterless) > 0 {
 		rows = append(rows, row{{"no cluster", yellow}})
 	}
-	for _, e := range d.Clusterless {
-		rows = append(rows, v.node(d, e, cluster.Clusterless))
+	for _, e := range r.Clusterless {
+		rows = append(rows, v.node(r, cluster.Cluster{}, e, cluster.Clusterless))
 	}
-	for _, w := range d.Warnings {
+	for _, w := range r.Warnings {
 		rows = append(rows, row{{fmt.Sprintf("warning: %s: %s", w.Kind, w.Text), yellow}})
 	}
 	return v.write(rows)
+}
+
+// cluster returns the rows of a cluster: what is to be said of it, its nodes and
+// what its diagnosis rests on.
+func (v tableView) cluster(r reading, c cluster.Cluster) []row {
+	rows := []row{{verdictCell(r, c)}}
+	if c.Master != nil {
+		rows = append(rows, v.node(r, c, *c.Master, cluster.Master))
+	}
+	for _, e := range c.Slaves {
+		rows = append(rows, v.node(r, c, e, cluster.Slave))
+	}
+	for _, e := range c.Lost {
+		rows = append(rows, v.node(r, c, e, cluster.Lost))
+	}
+	if text := r.behind(c); text != "" {
+		rows = append(rows, row{{"  " + text, plain}})
+	}
+	return rows
 }
 
 // summary is the line that a monitoring plug-in has to begin with.
@@ -83,20 +93,23 @@ func (v tableView) header(d status.Document) row {
 		version, cmp.Or(string(d.State), "state not told"), d.Round.Number, d.Round.DurationMS, d.Heartbeat, age(v.now.Sub(d.UpdatedAt)))}}
 }
 
-func verdictShade(c cluster.Cluster) shade {
-	switch {
-	case !c.HasMaster:
-		return red
-	case c.Diagnosis != cluster.OK:
-		return yellow
+// verdictCell names a cluster and explains its diagnosis.
+func verdictCell(r reading, c cluster.Cluster) cell {
+	level, _ := r.verdict(c)
+	text := title(c) + ": " + string(c.Diagnosis)
+	if from := r.words[c.ID].SplitFrom; from != nil {
+		text += fmt.Sprintf(" from cluster %d", *from)
 	}
-	return green
+	if why := meaning(c.Diagnosis); why != "" && c.Diagnosis != cluster.OK {
+		text += " (" + why + ")"
+	}
+	return cell{text, [...]shade{green, yellow, red}[level]}
 }
 
 // node returns the row of one node; details are lacking in a file of another
 // version.
-func (v tableView) node(d status.Document, e cluster.Entry, place cluster.Place) row {
-	detail, known := d.Nodes[address(e)]
+func (v tableView) node(r reading, c cluster.Cluster, e cluster.Entry, place cluster.Place) row {
+	detail, known := r.Document.Nodes[address(e)]
 	state := cell{string(place), green}
 	switch {
 	case place == cluster.Lost:
@@ -114,18 +127,7 @@ func (v tableView) node(d status.Document, e cluster.Entry, place cluster.Place)
 		since = detail.Since.Local().Format(time.DateTime)
 		lasts = age(v.now.Sub(detail.Since))
 	}
-	return row{{"  " + address(e), plain}, state, {lag, plain}, {since, plain}, {lasts, plain}, {why(detail), plain}}
-}
-
-func why(detail cluster.Detail) string {
-	var parts []string
-	if detail.Reason != nil {
-		parts = append(parts, string(*detail.Reason))
-	}
-	if detail.Error != nil {
-		parts = append(parts, *detail.Error)
-	}
-	return strings.Join(parts, ": ")
+	return row{{"  " + address(e), plain}, state, {lag, plain}, {since, plain}, {lasts, plain}, {why(r, c, e), plain}}
 }
 
 // write writes the rows with all columns as wide as their widest cell.

@@ -46,7 +46,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	err = perform(ctx, o, stage, out)
 	out.blank()
-	out.prose("Ending plusmoin and the servers, and removing their folder.")
+	out.prose("Ending plusmoin and the servers, and removing their directory.")
 	return errors.Join(err, stage.strike())
 }
 

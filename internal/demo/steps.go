@@ -43,7 +43,8 @@ func (s *story) steps() []step {
 	}, {
 		title: "The master dies",
 		text: "All processes of db1 are killed. The cluster keeps its number and its slaves, and has no master: " +
-			"master_down is where a script stops the writers, alerts somebody, or starts a failover.",
+			"master_down is where a script stops the writers and alerts somebody. One that promotes should do so on the diagnosis dead_master, and on " +
+			"nothing else: it says that no slave hears from the master any more, here neither db2 nor db3.",
 		do:    s.db1.Kill,
 		cause: "kill -9 of the master",
 		outcome: outcome{
@@ -72,7 +73,8 @@ func (s *story) steps() []step {
 	}, {
 		title: "The old master returns",
 		text: "db1 is booted as it was, and still takes itself for the master; but it lacks the order that db2 took. A check that asks only " +
-			"\"are you a master?\" would now send writers to either. plusmoin knows by the stamps that db1 is stale: it is split off into a cluster of its own, and never told as master_up.",
+			"\"are you a master?\" would now send writers to either. plusmoin knows by the stamps that db1 is stale: it is split off into a cluster of its own, and never told as master_up. " +
+			"That cluster has triggers of its own, so a script looks at the cluster it is told of: send nobody to a stale one.",
 		do:    s.db1.Start,
 		cause: "the start of the old master",
 		outcome: outcome{
