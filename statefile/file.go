@@ -8,10 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"plusmoin/internal/plainfile"
 )
 
 // File is a file and the goroutine that writes it. Its methods may be called by
@@ -57,21 +58,13 @@ func Open(path string, log *slog.Logger) (*File, error) {
 	return f, nil
 }
 
-// read returns what is in the file at path: a regular one, and no link that
-// somebody has planted.
+// read returns what is in the file at path.
 func read(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	file, err := plainfile.OpenOwn(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
+	defer file.Close() // it was only read
 	data, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err == nil && len(data) > most {
 		err = fmt.Errorf("%s is larger than %d bytes", path, most)

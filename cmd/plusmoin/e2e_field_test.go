@@ -38,6 +38,21 @@ var dead = []cluster.Diagnosis{cluster.DeadMaster, cluster.DeadMasterAndSlaves, 
 // everybody lets everybody in who knows a password, as the lab does at first.
 const everybody = "host all all 127.0.0.0/8 scram-sha-256"
 
+// restartSettled kills plusmoin and starts it anew.
+func restartSettled(w *watch) {
+	w.t.Helper()
+	w.kill()
+	settle(w)
+}
+
+// settle starts plusmoin and waits until the start has settled.
+func settle(w *watch) {
+	w.t.Helper()
+	began := time.Now()
+	w.start()
+	w.Until("a settled start", func(d status.Document) bool { return d.State == status.Running && d.UpdatedAt.After(began) })
+}
+
 // endOurs ends plusmoin's own sessions on a server.
 func endOurs(t *testing.T, s *pglab.Server) {
 	t.Helper()
@@ -280,9 +295,7 @@ func TestLabelledCopyIsAnotherCluster(t *testing.T) {
 	w.Expect("master_down 1 copy")
 	must(t, servers[2].Copy(ctx, servers[0]))
 	must(t, servers[0].Kill(ctx))
-	w.kill()
-	w.start()
-	w.Until("production without a master", func(d status.Document) bool { return d.State == status.Running && len(d.Clusters) > 0 })
+	restartSettled(w)
 	for _, c := range w.Status().Clusters {
 		if c.Name == "production" && (c.ID != 0 || c.HasMaster) {
 			t.Errorf("production is %+v", c)
@@ -335,8 +348,7 @@ func TestRestoredElsewhereNeverIsProduction(t *testing.T) {
 	w.Expect("master_down 0 m")
 	w.kill()
 	query(t, x, `UPDATE heartbeat SET `+row)
-	w.start()
-	w.Until("a settled start", func(d status.Document) bool { return d.State == status.Running })
+	settle(w)
 	if got := w.Picture(w.Status()); !strings.HasPrefix(got, "0: > s1 (m); ") || !strings.HasSuffix(got, ": x >") {
 		t.Errorf("%s, want 0 without a master and x with an id of its own", got)
 	}

@@ -61,7 +61,7 @@ func wordsOf(data []byte) map[int]word {
 // readStatus reads the status file at path. The time of one that tells none, as
 // the Python plusmoin's, is that of the file.
 func readStatus(path string) (reading, error) {
-	before, _ := daemonGone(path)
+	before := daemonGone(path)
 	data, info, err := status.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return reading{}, hinted{missingError(path), "plusmoin start starts it"}
@@ -80,7 +80,7 @@ func readStatus(path string) (reading, error) {
 		d.UpdatedAt = info.ModTime()
 	}
 	// One that was stopped or started while the file was read is not killed.
-	after, _ := daemonGone(path)
+	after := daemonGone(path)
 	killed := before && after && (d.State == status.Running || d.State == status.Starting)
 	return reading{Document: d, data: data, words: wordsOf(data), killed: killed}, nil
 }
