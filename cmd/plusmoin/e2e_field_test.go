@@ -38,6 +38,16 @@ var dead = []cluster.Diagnosis{cluster.DeadMaster, cluster.DeadMasterAndSlaves, 
 // everybody lets everybody in who knows a password, as the lab does at first.
 const everybody = "host all all 127.0.0.0/8 scram-sha-256"
 
+// end ends plusmoin in order, whatever else it may have told.
+func end(w *watch) {
+	w.t.Helper()
+	w.signal(syscall.SIGTERM)
+	if err := <-w.ended; err != nil {
+		w.t.Errorf("plusmoin after SIGTERM: %v", err)
+	}
+	w.process = nil
+}
+
 // restartSettled kills plusmoin and starts it anew.
 func restartSettled(w *watch) {
 	w.t.Helper()
@@ -129,7 +139,7 @@ func TestSpoiltTableIsMisconfiguredAndNobodyIsDead(t *testing.T) {
 			w.Until("all in order", func(d status.Document) bool {
 				return w.Picture(d) == "0: m > s1" && d.Clusters[0].Diagnosis == cluster.OK
 			})
-			w.kill() // what was told in between is the story of one more test
+			end(w) // what was told in between depends on the moment
 		})
 	}
 }
@@ -304,7 +314,7 @@ func TestLabelledCopyIsAnotherCluster(t *testing.T) {
 			t.Errorf("production's id has the master %+v", c.Master)
 		}
 	}
-	w.kill()
+	end(w)
 }
 
 // pg_upgrade leaves another system with the same row under the same name.
@@ -352,5 +362,5 @@ func TestRestoredElsewhereNeverIsProduction(t *testing.T) {
 	if got := w.Picture(w.Status()); !strings.HasPrefix(got, "0: > s1 (m); ") || !strings.HasSuffix(got, ": x >") {
 		t.Errorf("%s, want 0 without a master and x with an id of its own", got)
 	}
-	w.kill()
+	end(w)
 }
