@@ -20,8 +20,12 @@ import (
 	"plusmoin/cluster"
 )
 
-// maxGreeting bounds one message before a session is established, in bytes.
-const maxGreeting = 1 << 16
+// Before a session is established a message has at most so many bytes, and there
+// are at most so many. A server has some twenty to send.
+const (
+	maxGreeting  = 1 << 16
+	maxGreetings = 1000
+)
 
 // entrance is one try to be let in.
 type entrance struct {
@@ -42,7 +46,7 @@ func (l *login) enter(ctx context.Context, on *logon) error {
 	if err := e.send(hello.Encode(nil)); err != nil {
 		return err
 	}
-	for {
+	for range maxGreetings {
 		kind, body, err := e.receive()
 		if err != nil {
 			return err
@@ -52,6 +56,7 @@ func (l *login) enter(ctx context.Context, on *logon) error {
 			return err
 		}
 	}
+	return wrong{cluster.ReasonBadAnswer, fmt.Sprintf("the server sent %d messages and no session is established yet", maxGreetings)}
 }
 
 func (e *entrance) send(message []byte, err error) error {

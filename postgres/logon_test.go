@@ -41,6 +41,7 @@ func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''
 
 // Whatever password somebody gave the role, we are let in as psql is.
 func TestPasswordsAsLibpq(t *testing.T) {
+	t.Parallel()
 	lab := pglab.New(t)
 	server, err := lab.Master(t.Context(), "m")
 	must(t, err)
@@ -78,6 +79,7 @@ func TestPasswordsAsLibpq(t *testing.T) {
 }
 
 func TestPassfileAsLibpq(t *testing.T) {
+	t.Parallel()
 	const password = `a:b\c `
 	lab := pglab.New(t)
 	server, err := lab.Master(t.Context(), "m")
