@@ -168,10 +168,10 @@ func TestFilesThatAreNone(t *testing.T) {
 
 func TestPolicy(t *testing.T) {
 	for words, want := range map[string]string{
-		"":                      "password md5 gss sspi scram-sha-256 none",
-		"scram-sha-256":         "scram-sha-256",
-		" md5 , scram-sha-256 ": "md5 scram-sha-256",
-		"!password,!none":       "md5 gss sspi scram-sha-256",
+		"":                    "password md5 gss sspi scram-sha-256 none",
+		"scram-sha-256":       "scram-sha-256",
+		"md5 , scram-sha-256": "md5 scram-sha-256",
+		"!password,!none":     "md5 gss sspi scram-sha-256",
 	} {
 		p, err := parsePolicy(words)
 		must(t, err)

@@ -137,7 +137,8 @@ func stretch(ctx context.Context, password string, salt []byte, iterations int) 
 // prepared returns a password as PostgreSQL takes it into SCRAM: by SASLprep, or
 // as it stands where that has something against it.
 func prepared(password string) string {
-	if !utf8.ValidString(password) {
+	beyondASCII := strings.ContainsFunc(password, func(r rune) bool { return r >= utf8.RuneSelf })
+	if !beyondASCII || !utf8.ValidString(password) {
 		return password
 	}
 	// PostgreSQL takes U+200B, which is in two tables, for a space.
@@ -147,10 +148,6 @@ func prepared(password string) string {
 		}
 		return r
 	}, password)
-	plain := !strings.ContainsFunc(password, func(r rune) bool { return r >= utf8.RuneSelf })
-	if plain {
-		return password
-	}
 	p, err := stringprep.SASLprep.Prepare(spaced)
 	if err != nil || p == "" {
 		return password
