@@ -1,13 +1,12 @@
 package postgres
 
 import (
+	"context"
 	"net"
 	"strconv"
 	"syscall"
 	"testing"
 	"time"
-
-	"context"
 
 	"plusmoin/cluster"
 )
