@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS = -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
 
-.PHONY: build demo test vet lint unit functional bench soak fuzz clean
+.PHONY: build demo test vet lint unit functional bench soak zoo fuzz clean
 
 build: ## bin/plusmoin, a static binary
 	@scripts/need go
@@ -46,6 +46,11 @@ SOAK ?= 1h
 soak: ## SOAK of random failures on real servers and a fake fleet, every event judged
 	@scripts/need go postgresql
 	SOAK=$(SOAK) $(GO) test -run TestSoak -v -timeout 0 ./soak
+
+ZOO ?= 10m
+zoo: ## hostile servers beside a healthy pair for ZOO; make test does it for seconds
+	@scripts/need go postgresql
+	ZOO=$(ZOO) $(GO) test -run TestZoo -v -count 1 -timeout 0 ./zoo
 
 fuzz: ## FUZZTIME for each target
 	@scripts/need go

@@ -22,6 +22,10 @@ type Config struct {
 	SSLRootCert string
 	SSLCert     string // set together with SSLKey
 	SSLKey      string
+	// RequireAuth and ChannelBinding are in libpq's words; RequireAuth may be
+	// "", ChannelBinding never is.
+	RequireAuth    string
+	ChannelBinding string
 
 	ConnectTimeout     time.Duration // above 0
 	QueryTimeout       time.Duration // above 0, at most QueryCeiling

@@ -18,6 +18,8 @@ func Keys() []Key {
 		{"sslrootcert", "none", "The certificates that servers are checked against."},
 		{"sslcert", "none", "The certificate to log on with; needs sslkey."},
 		{"sslkey", "none", "The key of that certificate."},
+		{"require_auth", "any", "How a server may have plusmoin log on, by libpq's words: password, md5, gss, sspi, scram-sha-256, none, with commas between them, or the same with ! before each."},
+		{"channel_binding", "prefer", "Whether SCRAM is bound to TLS: disable, prefer or require."},
 		{"connect_timeout", "60", "How long connecting to a server may take."},
 		{"query_timeout", "the highest that is allowed", "How long a server may take to answer; at most the smallest of connect_timeout, heartbeat (counted as at least 1) and 5."},
 		{"connection_lifetime", "300", "After how long a connection is replaced by a new one."},

@@ -52,6 +52,8 @@ func (s *section) access(c *Config) {
 	c.SSLRootCert = s.text("sslrootcert", "")
 	c.SSLCert = s.text("sslcert", "")
 	c.SSLKey = s.text("sslkey", "")
+	c.RequireAuth = s.choice("require_auth", "password", "md5", "gss", "sspi", "scram-sha-256", "none")
+	c.ChannelBinding = s.word("channel_binding", "prefer", "disable", "prefer", "require")
 	if !s.sound("sslcert", "sslkey") {
 		return
 	}

@@ -30,6 +30,7 @@ func TestDefaults(t *testing.T) {
 		DBName:             "d",
 		User:               "u",
 		SSLMode:            "prefer",
+		ChannelBinding:     "prefer",
 		ConnectTimeout:     60 * time.Second,
 		QueryTimeout:       5 * time.Second,
 		ConnectionLifetime: 300 * time.Second,
@@ -63,6 +64,7 @@ func TestEverySetting(t *testing.T) {
 {
   "dbname": "d", "user": "u", "password": "p", "passfile": "/pass",
   "sslmode": "verify-full", "sslrootcert": "/root", "sslcert": "/cert", "sslkey": "/key",
+  "require_auth": "!password,!md5", "channel_binding": "require",
   "connect_timeout": 2, "query_timeout": 0.75, "connection_lifetime": 1.005,
   "is_slave_statement": "SELECT true",
   "heartbeat": 0.5, "fail_interval": 0, "max_sync_delay": 30, "recover_sync_delay": 1.5e1,
@@ -82,6 +84,7 @@ func TestEverySetting(t *testing.T) {
 	want := Config{
 		DBName: "d", User: "u", Password: "p", PassFile: "/pass",
 		SSLMode: "verify-full", SSLRootCert: "/root", SSLCert: "/cert", SSLKey: "/key",
+		RequireAuth: "!password,!md5", ChannelBinding: "require",
 		ConnectTimeout: 2 * time.Second, QueryTimeout: 750 * time.Millisecond,
 		ConnectionLifetime: 1005 * time.Millisecond,
 		IsSlaveStatement:   "SELECT true",

@@ -48,7 +48,7 @@ func TestSampleShowsDefaults(t *testing.T) {
 	}
 	plain := parse(t, sample(t))
 	got.Nodes, got.Triggers = plain.Nodes, plain.Triggers
-	got.PassFile, got.SSLRootCert, got.SSLCert, got.SSLKey, got.StateDir = "", "", "", "", ""
+	got.PassFile, got.SSLRootCert, got.SSLCert, got.SSLKey, got.StateDir, got.RequireAuth = "", "", "", "", "", ""
 	if !reflect.DeepEqual(got, plain) {
 		t.Errorf("shown as defaults %+v\nbut they are      %+v", got, plain)
 	}

@@ -250,6 +250,37 @@ func (s *section) word(key, fallback string, words ...string) string {
 	return text
 }
 
+// choice returns the string of a key that may be words with commas between them,
+// all of them with ! before or none; each once.
+func (s *section) choice(key string, words ...string) string {
+	e, ok := s.take(key)
+	if !ok {
+		return ""
+	}
+	text, ok := e.text()
+	if !ok || text == "" {
+		return ""
+	}
+	not := strings.HasPrefix(strings.TrimSpace(text), "!")
+	var named []string
+	for part := range strings.SplitSeq(text, ",") {
+		word, negated := strings.CutPrefix(strings.TrimSpace(part), "!")
+		switch {
+		case !slices.Contains(words, word):
+			e.wrong("must be some of %s with commas between them, not %.40q", strings.Join(words, ", "), word)
+		case negated != not:
+			e.wrong("all words must have ! before them, or none")
+		case slices.Contains(named, word):
+			e.wrong("duplicate word %q", word)
+		default:
+			named = append(named, word)
+			continue
+		}
+		return ""
+	}
+	return text
+}
+
 // seconds returns the duration of a key, which may be 0.
 func (s *section) seconds(key string, fallback time.Duration) time.Duration {
 	e, ok := s.take(key)

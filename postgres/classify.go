@@ -155,7 +155,7 @@ var networkCauses = [...]networkCause{
 	{cluster.ReasonDisconnected, oneOf(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE,
 		syscall.ECONNABORTED, net.ErrClosed, pgconn.ErrConnClosed, context.Canceled), ""},
 	{cluster.ReasonTLS, says("server refused TLS connection"), "check sslmode, and ssl on the server"},
-	{cluster.ReasonAuth, says("SASL"), "check the password"},
+	{cluster.ReasonTLS, as[handshakeError], "check sslmode and the certificates"},
 }
 
 func oneOf(causes ...error) func(error) bool {

@@ -58,13 +58,13 @@ func (l *link) connect(urgent bool) {
 	l.attempt = a
 	settings := l.settings
 	go func() {
-		s, err := a.make(ctx, l.ctx, *settings, l.node, l.pool)
+		s, err := a.make(ctx, l.ctx, *settings, l.node, l.pool, &l.way)
 		a.done <- connected{s, err}
 		l.bell.ring()
 	}()
 }
 
-func (a *attempt) make(ctx, life context.Context, s Settings, n cluster.Node, p pool) (*session, error) {
+func (a *attempt) make(ctx, life context.Context, s Settings, n cluster.Node, p pool, w *way) (*session, error) {
 	free := p.urgent
 	if a.patient {
 		free = p.patient
@@ -75,7 +75,7 @@ func (a *attempt) make(ctx, life context.Context, s Settings, n cluster.Node, p 
 	}
 	defer release()
 	a.begun.Store(true)
-	return establish(ctx, life, s, n)
+	return establish(ctx, life, s, n, w)
 }
 
 // hurry lets a look that waits for a connect wait no longer than it must.

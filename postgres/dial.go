@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"plusmoin/cluster"
 )
 
 // slots bounds how many connects are under way at once, so that a thousand
@@ -42,68 +45,37 @@ func (s slots) take(ctx context.Context) (release func(), err error) {
 // after the same time.
 const HostTimeout = 4 * time.Second
 
-// dialing is the network side of one connect. It is used by one goroutine.
-type dialing struct {
-	untried int      // addresses
-	raw     net.Conn // the last one made, below any TLS
-}
+// address is where a server may be reached.
+type address struct{ network, name string }
 
-// ours marks the context of a connect.
-type ours struct{}
+// isSocket reports whether host is the directory of a Unix socket.
+func isSocket(host string) bool { return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") }
 
-// mark returns the context with which a connect that uses d is to be made.
-func (d *dialing) mark(ctx context.Context) context.Context {
-	return context.WithValue(ctx, ours{}, d)
-}
-
-// lookup resolves host. It is called at every connect, before any dial.
-func (d *dialing) lookup(ctx context.Context, host string) ([]string, error) {
-	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
-	d.untried += len(addresses)
+// addresses returns where n may be reached. It is called at every connect.
+func addresses(ctx context.Context, n cluster.Node) ([]address, error) {
+	port := strconv.Itoa(n.Port)
+	if isSocket(n.Host) {
+		return []address{{"unix", n.Host + "/.s.PGSQL." + port}}, nil
+	}
+	hosts, err := resolve(ctx, n.Host)
 	if err != nil {
-		err = errors.Join(err, outOfDescriptors())
+		return nil, err
 	}
-	return addresses, err
+	list := make([]address, len(hosts))
+	for i, host := range hosts {
+		list[i] = address{"tcp", net.JoinHostPort(host, port)}
+	}
+	return list, nil
 }
 
-// outOfDescriptors returns an error if there is no file descriptor to be had.
-// The resolver does not say so: it takes files that it cannot open for empty
-// ones, and the host for one that does not exist.
-func outOfDescriptors() error {
-	file, err := os.Open(os.DevNull)
-	if err == nil {
-		file.Close()
-	}
-	return err
-}
-
-// errNoCancel keeps the library from what it does on a broken connection: to
-// make another one and cancel the statement there. That one could hang as the
-// first did, and the server ends the statement by itself.
-var errNoCancel = errors.New("statements are not cancelled")
-
-// dial connects to one address, leaving time for the other addresses.
-func (d *dialing) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if ctx.Value(ours{}) != d {
-		return nil, errNoCancel
-	}
-	if deadline, ok := ctx.Deadline(); ok && d.untried > 1 {
-		share := time.Until(deadline) / time.Duration(d.untried)
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, share)
-		defer cancel()
-	}
-	d.untried--
+// dial connects to one address.
+func dial(ctx context.Context, a address) (net.Conn, error) {
 	dialer := net.Dialer{
 		// Notices a host that vanished under an idle connection.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3},
 		Control:         limitUnacknowledged,
 	}
-	conn, err := dialer.DialContext(ctx, network, address)
-	if err == nil {
-		d.raw = conn
-	}
-	return conn, err
+	return dialer.DialContext(ctx, a.network, a.name)
 }
 
 // limitUnacknowledged does for data that was sent what keepalives do for an

@@ -287,8 +287,8 @@ func unconnected(s Settings, n cluster.Node, err error) Finding {
 		f.text = "no connection within " + s.ConnectTimeout.String()
 	}
 	a := access{user: s.User, database: s.DBName, node: n, tls: slices.Contains([]string{"require", "verify-ca", "verify-full"}, s.SSLMode)}
-	if config, err := s.config(n); err == nil {
-		a.user, a.database = config.User, config.Database
+	if user, err := s.userName(); err == nil {
+		a.user = user
 	}
 	if a.database == "" {
 		a.database = a.user

@@ -34,6 +34,7 @@ type link struct {
 	settings *Settings   // never written to
 	session  *session    // nil without a connection
 	attempt  *attempt    // nil unless a connect is under way
+	way      way         // the attempt's
 	renewal  *time.Timer // of the session; nil if there is to be none
 	warning  fault       // why the session could not be renewed
 

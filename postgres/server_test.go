@@ -3,7 +3,6 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,22 +120,19 @@ func TestEnvironment(t *testing.T) {
 		"PGOPTIONS": "-c work_mem=1", "PGAPPNAME": "x", "PGSSLMODE": "verify-full", "PGSSLCERT": "/x", "PGSSLKEY": "/x",
 		"PGSSLROOTCERT": "/x", "PGSSLCERTMODE": "", "PGTARGETSESSIONATTRS": "standby", "PGTZ": "x", "PGCONNECT_TIMEOUT": "x",
 		"PGREQUIREAUTH": "none", "PGCHANNELBINDING": "require", "PGMAXPROTOCOLVERSION": "9", "PGSSLNEGOTIATION": "direct",
+		"PGSERVICE": "x",
 	} {
 		t.Setenv(name, value)
 	}
 	s := with(func(s *Settings) { s.Password, s.DBName = "", `it's \\ "x" = 1` })
-	c, err := s.config(cluster.Node{Host: "::1", Port: 77})
+	l, err := s.login(cluster.Node{Host: "::1", Port: 77})
 	must(t, err)
-	if c.Host != "::1" || c.Port != 77 || c.Database != s.DBName || c.User != pglab.User || c.Password != "" ||
-		c.TLSConfig != nil || len(c.Fallbacks) != 0 || c.ValidateConnect != nil || c.RequireAuth != "" || c.ChannelBinding != "prefer" {
-		t.Errorf("%+v", c)
+	if l.node.Host != "::1" || l.node.Port != 77 || l.database != s.DBName || l.user != pglab.User || l.password != "" ||
+		l.tls != nil || l.policy.words != "" || l.binding != "prefer" {
+		t.Errorf("%+v", l)
 	}
-	if _, ok := c.RuntimeParams["options"]; ok || c.RuntimeParams["application_name"] != "plusmoin" || len(c.RuntimeParams) != 5 {
-		t.Errorf("%v", c.RuntimeParams)
-	}
-	t.Setenv("PGSERVICE", "x")
-	if _, err := Open(labSettings(), slog.Default()); err == nil {
-		t.Error("a service was taken or passed over silently")
+	if _, ok := l.parameters["options"]; ok || l.parameters["application_name"] != "plusmoin" || len(l.parameters) != 5 {
+		t.Errorf("%v", l.parameters)
 	}
 }
 

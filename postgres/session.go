@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"plusmoin/cluster"
@@ -38,35 +37,30 @@ func connect(ctx, life context.Context, s Settings, n cluster.Node, free slots) 
 		return nil, err
 	}
 	defer release()
-	return establish(ctx, life, s, n)
+	return establish(ctx, life, s, n, &way{})
 }
 
 // establish makes a session that lives no longer than life, within
-// ConnectTimeout; ctx ends it before.
-func establish(ctx, life context.Context, s Settings, n cluster.Node) (*session, error) {
+// ConnectTimeout; ctx ends it before. It begins where way worked last.
+func establish(ctx, life context.Context, s Settings, n cluster.Node, way *way) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.ConnectTimeout)
 	defer cancel()
-	config, err := s.config(n)
+	login, err := s.login(n)
 	if err != nil {
 		return nil, err
 	}
-	d := &dialing{}
-	config.LookupFunc, config.DialFunc = d.lookup, d.dial
-	conn, err := pgconn.ConnectConfig(d.mark(ctx), config)
+	on, err := login.connect(ctx, way)
 	if err != nil {
 		return nil, err
 	}
-	wire, err := takeOver(ctx, conn)
-	if err != nil {
-		d.raw.Close()
-		return nil, err
-	}
-	session := newSession(life, wire, d.raw, s.IsSlaveStatement)
+	wire := &wire{conn: on.conn, version: on.version, pid: on.pid}
+	session := newSession(life, wire, on.raw, s.IsSlaveStatement)
 	deadline, _ := ctx.Deadline()
 	if err := session.introduce(deadline); err != nil {
 		session.close()
 		return nil, err
 	}
+	on.meter.stop()
 	return session, nil
 }
 

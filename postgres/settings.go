@@ -2,17 +2,17 @@ package postgres
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"plusmoin/cluster"
 )
@@ -53,6 +53,13 @@ type Settings struct {
 	SSLCert     string
 	SSLKey      string
 
+	// RequireAuth and ChannelBinding say how a server may have us log on, by
+	// libpq's words; "" is anything, and prefer. A password goes as it is over
+	// a connection without TLS to another host only if RequireAuth says
+	// password.
+	RequireAuth    string
+	ChannelBinding string
+
 	// IsSlaveStatement is sent as it stands and must give one row with one
 	// boolean.
 	IsSlaveStatement string
@@ -81,13 +88,20 @@ func (s Settings) check() error {
 		return errors.New("heartbeat must not be negative")
 	case strings.TrimSpace(s.IsSlaveStatement) == "":
 		return errors.New("is_slave_statement is empty")
-	case os.Getenv("PGSERVICE") != "":
-		// The library gives no way to keep it out of a connection.
-		return errors.New("PGSERVICE is set: connection settings are not taken from the environment, unset it")
+	case !slices.Contains(sslModes, cmp.Or(s.SSLMode, "prefer")):
+		return fmt.Errorf("sslmode %q is none of %s", s.SSLMode, strings.Join(sslModes, ", "))
+	case !slices.Contains(bindings, cmp.Or(s.ChannelBinding, "prefer")):
+		return fmt.Errorf("channel_binding %q is none of %s", s.ChannelBinding, strings.Join(bindings, ", "))
 	}
-	_, err := s.config(cluster.Node{Host: "localhost", Port: 5432})
+	_, err := s.login(cluster.Node{Host: "localhost", Port: 5432})
 	return err
 }
+
+// The words of libpq for sslmode and channel_binding.
+var (
+	sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+	bindings = []string{"disable", "prefer", "require"}
+)
 
 // patience is how long an exchange may take on our side. The rest of
 // QueryTimeout is for telling the outcome, so that a look that waits for
@@ -111,65 +125,63 @@ func (s Settings) session() map[string]string {
 	}
 }
 
-// config returns what the library needs to connect to n. It reads the files
-// that s names.
-func (s Settings) config(n cluster.Node) (*pgconn.Config, error) {
-	if strings.Contains(n.Host, ",") {
-		return nil, configError{fmt.Errorf("host %q: a node has one host", n.Host)}
-	}
-	words, err := s.words(n)
-	if err != nil {
-		return nil, configError{err}
-	}
-	config, err := pgconn.ParseConfig(connString(words))
-	if err != nil {
-		// The text of the error itself quotes the whole connection string.
-		return nil, configError{cmp.Or(errors.Unwrap(err), errors.New("wrong host, port or sslmode"))}
-	}
-	if s.Password != "" {
-		config.Password = string(s.Password)
-	}
-	config.ConnectTimeout = 0 // the context has the deadline
-	config.RuntimeParams = s.session()
-	config.MaxProtocolMessageBodyLen = maxMessage
-	config.OnPgError = func(_ *pgconn.PgConn, e *pgconn.PgError) bool { return !fatal(e) }
-	return config, nil
-}
-
 // maxMessage bounds what one message of a server can make us hold, in bytes.
 const maxMessage = 1 << 18
 
-// words returns a connection string's words. It has one for every PG* variable
-// that the library reads, since what is not said it takes from there. The
-// password is not among them, so that no error can quote it.
-func (s Settings) words(n cluster.Node) ([][2]string, error) {
-	name := s.User
-	if name == "" {
-		u, err := user.Current()
-		if err != nil {
-			return nil, fmt.Errorf("no user is set: %w", err)
-		}
-		name = u.Username
+// login is all that one connect needs.
+type login struct {
+	node                     cluster.Node
+	user, database, password string
+	lack                     string      // why there is no password
+	mode                     string      // of TLS, by libpq's word
+	tls                      *tls.Config // nil if there is to be none
+	binding                  string      // by libpq's word
+	policy                   policy
+	parameters               map[string]string
+}
+
+// login reads the files that s names. Nothing is taken from the environment but
+// the home directory.
+func (s Settings) login(n cluster.Node) (*login, error) {
+	if strings.Contains(n.Host, ",") {
+		return nil, configError{fmt.Errorf("host %q: a node has one host", n.Host)}
 	}
-	cert, key := s.SSLCert, s.SSLKey
-	if cert == "" && key == "" {
-		cert, key = homeFile("postgresql.crt"), homeFile("postgresql.key")
-		if cert == "" || key == "" {
-			cert, key = "", ""
-		}
+	user, err := s.userName()
+	if err != nil {
+		return nil, configError{err}
 	}
-	return [][2]string{
-		{"host", n.Host}, {"port", strconv.Itoa(n.Port)},
-		{"dbname", s.DBName}, {"user", name},
-		{"password", ""}, {"passfile", s.passFile()},
-		{"connect_timeout", "0"}, {"target_session_attrs", "any"},
-		{"sslmode", cmp.Or(s.SSLMode, "prefer")},
-		{"sslrootcert", cmp.Or(s.SSLRootCert, homeFile("root.crt"))},
-		{"sslcert", cert}, {"sslkey", key},
-		{"sslcertmode", "allow"}, {"sslsni", "1"}, {"sslpassword", ""}, {"sslnegotiation", "postgres"},
-		{"channel_binding", "prefer"}, {"require_auth", ""},
-		{"min_protocol_version", "3.0"}, {"max_protocol_version", "3.0"},
-	}, nil
+	p, err := parsePolicy(s.RequireAuth)
+	if err != nil {
+		return nil, configError{err}
+	}
+	config, err := s.certificates(n.Host)
+	if err != nil {
+		return nil, configError{err}
+	}
+	l := &login{
+		node: n, user: user, database: cmp.Or(s.DBName, user), password: string(s.Password),
+		mode: s.sslMode(), tls: config, binding: cmp.Or(s.ChannelBinding, "prefer"), policy: p,
+		parameters: s.session(),
+	}
+	if config == nil {
+		l.mode = "disable"
+	}
+	if l.password == "" {
+		l.password, l.lack = fromPassfile(s.passFile(), n, l.database, user)
+	}
+	return l, nil
+}
+
+// userName returns the role to log on as.
+func (s Settings) userName() (string, error) {
+	if s.User != "" {
+		return s.User, nil
+	}
+	u, err := user.Current()
+	if err != nil {
+		return "", fmt.Errorf("no user is set: %w", err)
+	}
+	return u.Username, nil
 }
 
 func (s Settings) passFile() string {
@@ -193,16 +205,6 @@ func homeFile(name string) string {
 		return ""
 	}
 	return path
-}
-
-var escape = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
-
-func connString(words [][2]string) string {
-	var b strings.Builder
-	for _, w := range words {
-		fmt.Fprintf(&b, "%s='%s' ", w[0], escape.Replace(w[1]))
-	}
-	return b.String()
 }
 
 // configError is an error of the settings, not of a server.

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -55,22 +54,6 @@ var readers = sync.Pool{New: func() any {
 	r.SetMaxBodyLen(maxMessage)
 	return r
 }}
-
-// takeOver makes a wire of a connection.
-func takeOver(ctx context.Context, conn *pgconn.PgConn) (*wire, error) {
-	// Nothing may be left in the library's own buffers.
-	if err := conn.SyncConn(ctx); err != nil {
-		return nil, err
-	}
-	hijacked, err := conn.Hijack()
-	if err != nil {
-		return nil, err
-	}
-	return &wire{
-		conn:    hijacked.Conn,
-		version: hijacked.ParameterStatuses["server_version"], pid: hijacked.PID,
-	}, nil
-}
 
 // request is messages to be sent together, and once: its memory is used again.
 type request struct {

@@ -249,6 +249,7 @@ func connections(c config.Config) postgres.Settings {
 	return postgres.Settings{
 		DBName: c.DBName, User: c.User, Password: postgres.Password(c.Password), PassFile: c.PassFile,
 		SSLMode: c.SSLMode, SSLRootCert: c.SSLRootCert, SSLCert: c.SSLCert, SSLKey: c.SSLKey,
+		RequireAuth: c.RequireAuth, ChannelBinding: c.ChannelBinding,
 		IsSlaveStatement: c.IsSlaveStatement,
 		ConnectTimeout:   c.ConnectTimeout, QueryTimeout: c.QueryTimeout, ConnectionLifetime: c.ConnectionLifetime,
 		Heartbeat: c.Heartbeat.Interval,
