@@ -11,14 +11,50 @@ import (
 )
 
 // beat writes row, in one round trip unless the last look found that something
-// must be made first. It keeps t up to date. After Unknown the connection is
-// of no more use.
+// must be made first. It keeps t up to date. What a kept session refuses is tried
+// again on a new one. After Unknown the connection is of no more use.
 func (s *session) beat(row cluster.Row, t *table, deadline time.Time) cluster.BeatOutcome {
-	if err := s.begin(deadline); err != nil {
-		return unsent(err)
+	outcome, code := s.tryBeat(row, t, deadline)
+	if code == "" || !s.doubt.doubts(code, time.Now()) {
+		return outcome
 	}
+	if !s.anew(deadline) {
+		s.doubt.stale = true
+		return outcome
+	}
+	outcome, code = s.tryBeat(row, t, deadline)
+	s.doubt.doubts(code, time.Now())
+	return outcome
+}
+
+// tryBeat also returns the refusal that may be the session's own.
+func (s *session) tryBeat(row cluster.Row, t *table, deadline time.Time) (o cluster.BeatOutcome, code string) {
+	if err := s.begin(deadline); err != nil {
+		return unsent(err), ""
+	}
+	answer, err := s.write(row, t)
+	if err == nil && answer.err == nil && answer.affected == 0 {
+		// The row went since the look, or there are several.
+		t.empty = true
+		answer, err = s.write(row, t)
+	}
+	if err == nil {
+		err = s.end()
+	}
+	if err == nil {
+		return settle(answer), answer.ofSession()
+	}
+	outcome := s.unconfirmed(err)
+	if outcome.Verdict == cluster.Unknown {
+		return outcome, ""
+	}
+	return outcome, reply{err: said(err)}.ofSession()
+}
+
+// write makes what is missing and updates the row.
+func (s *session) write(row cluster.Row, t *table) (reply, error) {
 	if err := s.prepareTable(t); err != nil {
-		return s.unconfirmed(err)
+		return reply{}, err
 	}
 	parameters := []string{
 		strconv.Itoa(row.Cluster), row.Master,
@@ -32,12 +68,9 @@ func (s *session) beat(row cluster.Row, t *table, deadline time.Time) cluster.Be
 	update.ask(q, parameters...)
 	replies, err := s.exchange(q, update)
 	if err != nil {
-		return s.unconfirmed(err)
+		return reply{}, err
 	}
-	if err := s.end(); err != nil {
-		return s.unconfirmed(err)
-	}
-	return settle(replies[0])
+	return replies[0], nil
 }
 
 // settle says what the server's answer to the update means.
@@ -55,13 +88,16 @@ func settle(r reply) cluster.BeatOutcome {
 // fractions of a second. That the last cannot be had is no error.
 func (s *session) prepareTable(t *table) error {
 	if t.missing {
-		if _, err := s.run(createSQL); err != nil {
+		if err := s.locate(); err != nil {
+			return err
+		}
+		if _, err := s.run(in(s.schema, createSQL)); err != nil {
 			return err
 		}
 		t.missing, t.empty = false, true
 	}
 	if t.empty {
-		rows, err := s.run(insertSQL)
+		rows, err := s.run(in(s.schema, insertSQL))
 		if err != nil {
 			return err
 		}
@@ -75,7 +111,7 @@ func (s *session) prepareTable(t *table) error {
 		return nil
 	}
 	s.alterTried = true
-	_, err := s.run(alterSQL)
+	_, err := s.run(in(s.schema, alterSQL))
 	if err != nil && s.conn.dead {
 		return err
 	}
@@ -86,14 +122,20 @@ func (s *session) prepareTable(t *table) error {
 // unconfirmed says what an error of the beat means. What the server refused was
 // not written; what else went wrong may have been.
 func (s *session) unconfirmed(err error) cluster.BeatOutcome {
-	var said *pgconn.PgError
 	var answer wrong
-	if errors.As(err, &answer) || errors.As(err, &said) && !fatal(said) {
+	if refusal := said(err); !s.conn.dead && (errors.As(err, &answer) || refusal != nil && !fatal(refusal)) {
 		_ = s.end() // whoever uses the session next finds out
 		return refused(err)
 	}
 	f := classify(err)
 	return cluster.BeatOutcome{Verdict: cluster.Unknown, Reason: f.reason, Error: f.text}
+}
+
+// said returns what the server said, nil if err is something else.
+func said(err error) *pgconn.PgError {
+	var e *pgconn.PgError
+	_ = errors.As(err, &e)
+	return e
 }
 
 func refused(err error) cluster.BeatOutcome {

@@ -94,23 +94,6 @@ func (s Settings) check() error {
 // exactly that long hears of the timeout.
 func (s Settings) patience() time.Duration { return s.QueryTimeout * 9 / 10 }
 
-// session returns the parameters of a session that every supported server
-// knows. The server gives up on a lock before it gives up on the statement,
-// and on that before we give up on the server.
-func (s Settings) session() map[string]string {
-	millis := func(d time.Duration) string {
-		return strconv.FormatInt(max(1, d.Milliseconds()), 10)
-	}
-	return map[string]string{
-		"application_name": "plusmoin",
-		"client_encoding":  "UTF8",
-		// A missing synchronous standby must not hang the monitor.
-		"synchronous_commit": "local",
-		"lock_timeout":       millis(s.QueryTimeout * 3 / 5),
-		"statement_timeout":  millis(s.QueryTimeout * 4 / 5),
-	}
-}
-
 // config returns what the library needs to connect to n. It reads the files
 // that s names.
 func (s Settings) config(n cluster.Node) (*pgconn.Config, error) {
