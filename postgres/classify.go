@@ -84,7 +84,8 @@ func meanings(code string) (meaning, bool) {
 	case "25006":
 		return meaning{cluster.ReasonUnwritable, "the server or the database is read-only"}, true
 	case "08P01":
-		return meaning{cluster.ReasonBadAnswer, "what answers is no PostgreSQL server, as a connection pooler; connect to the server itself"}, true
+		return meaning{cluster.ReasonBadAnswer, "if this is pgbouncer, connect to the server itself, or set its ignore_startup_parameters to " +
+			"lock_timeout, statement_timeout, synchronous_commit"}, true
 	case "26", "42P05":
 		return meaning{cluster.ReasonBadAnswer, "a connection pooler in between does not keep sessions apart; connect to the server itself"}, true
 	case "28":

@@ -32,19 +32,22 @@ const (
 	fineBeatSQL   = `UPDATE public.heartbeat SET cluster_id = $1, master = $2, tstamp = $3, tstamp_us = $4` + onlyRow
 	coarseBeatSQL = `UPDATE public.heartbeat SET cluster_id = $1, master = $2, tstamp = $3` + onlyRow
 
+	// Behind a pooler the session may wait for a synchronous standby.
+	commitHere = `SET LOCAL synchronous_commit = local; `
+
 	// Without a replica identity a publication of all tables refuses every beat.
-	createSQL = `CREATE TABLE IF NOT EXISTS public.heartbeat` +
+	createSQL = commitHere + `CREATE TABLE IF NOT EXISTS public.heartbeat` +
 		`(cluster_id INT, master pg_catalog.text, tstamp BIGINT, tstamp_us INT) WITHOUT OIDS; ` +
 		`ALTER TABLE public.heartbeat REPLICA IDENTITY FULL`
 
 	// The lock keeps two monitors from inserting a row each. It is held to the
 	// end of the implicit transaction that statements sent together are. A row
 	// that row level security hides is an error and no reason to insert another.
-	insertSQL = `SET LOCAL row_security = off; LOCK TABLE public.heartbeat IN SHARE ROW EXCLUSIVE MODE; ` +
+	insertSQL = commitHere + `SET LOCAL row_security = off; LOCK TABLE public.heartbeat IN SHARE ROW EXCLUSIVE MODE; ` +
 		`INSERT INTO public.heartbeat(cluster_id, master, tstamp) SELECT -1, '-', 0 WHERE NOT EXISTS (SELECT FROM public.heartbeat); ` +
 		rowSQL
 
-	alterSQL = `ALTER TABLE public.heartbeat ADD COLUMN IF NOT EXISTS tstamp_us INT`
+	alterSQL = commitHere + `ALTER TABLE public.heartbeat ADD COLUMN IF NOT EXISTS tstamp_us INT`
 
 	// The table is where the role would find it, else in public; and where the
 	// role would make it if there is none.

@@ -16,11 +16,11 @@ import (
 // its beats. And is_slave_statement is the user's own: it is found by the
 // search_path that the role has.
 
-// session returns the parameters that every supported server knows and every
-// role may set. They are sent when a session begins and go before all other
-// settings but those of the server's command line. The server gives up on a lock
-// before it gives up on the statement, and on that before we give up on the
-// server.
+// session returns the parameters with which a session begins. They go before all
+// other settings but those of the server's command line. The server gives up on a
+// lock before it gives up on the statement, and on that before we give up on the
+// server. There are no more of them because a pooler must be told to let each
+// pass; what can be set later is in sessionSQL.
 func (s Settings) session() map[string]string {
 	millis := func(d time.Duration) string {
 		return strconv.FormatInt(max(1, d.Milliseconds()), 10)
@@ -32,29 +32,13 @@ func (s Settings) session() map[string]string {
 		"synchronous_commit": "local",
 		"lock_timeout":       millis(s.QueryTimeout * 3 / 5),
 		"statement_timeout":  millis(s.QueryTimeout * 4 / 5),
-
-		// A standby refuses every statement of a serializable transaction, and a
-		// deferrable one may wait for a snapshot.
-		"default_transaction_isolation":  "read committed",
-		"default_transaction_deferrable": "off",
-		// Where rows are hidden by policy the policy holds, rather than an error
-		// even where it would hide none.
-		"row_security":                        "on",
-		"standard_conforming_strings":         "on",
-		"idle_in_transaction_session_timeout": "0",
-		"default_tablespace":                  "", // the role may have no right to another
-		// Debugging of a role must not flood us.
-		"client_min_messages": "warning",
-		// No look is worth a process of its own, which force_parallel_mode wants.
-		"max_parallel_workers_per_gather": "0",
 	}
 }
 
-// sessionSQL returns the statements for what a server of that version knows and
-// an older one would refuse a session for. Each stands for itself: what a server
-// refuses of them is left out.
+// sessionSQL returns what sets up a session with a server of that version. Each
+// stands for itself: what a server refuses of them is left out.
 func sessionSQL(major int) []string {
-	var all []string
+	all := []string{everywhereSQL}
 	for _, p := range [...]struct {
 		since int
 		sql   string
@@ -73,3 +57,20 @@ func sessionSQL(major int) []string {
 	}
 	return all
 }
+
+// everywhereSQL is what every supported server knows and every role may set.
+//
+//   - A standby refuses every statement of a serializable transaction, and one that
+//     is deferrable may wait for its snapshot.
+//   - Where rows are hidden by policy the policy holds, rather than an error even
+//     where it would hide none.
+//   - The role may have no right to its default tablespace.
+//   - Debugging of the role must not flood us, and no look is worth a process of its
+//     own, which force_parallel_mode wants.
+const everywhereSQL = `SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; ` +
+	`SET row_security = on; SET standard_conforming_strings = on; SET idle_in_transaction_session_timeout = 0; ` +
+	`SET default_tablespace = ''; SET client_min_messages = warning; SET max_parallel_workers_per_gather = 0`
+
+// localCommit makes an update wait for no synchronous standby, where it is not
+// known that the session does so.
+const localCommit = ` AND pg_catalog.set_config('synchronous_commit', 'local', true) OPERATOR(pg_catalog.=) 'local'`

@@ -131,7 +131,7 @@ func TestEnvironment(t *testing.T) {
 		c.TLSConfig != nil || len(c.Fallbacks) != 0 || c.ValidateConnect != nil || c.RequireAuth != "" || c.ChannelBinding != "prefer" {
 		t.Errorf("%+v", c)
 	}
-	if _, ok := c.RuntimeParams["options"]; ok || c.RuntimeParams["application_name"] != "plusmoin" || len(c.RuntimeParams) != 13 {
+	if _, ok := c.RuntimeParams["options"]; ok || c.RuntimeParams["application_name"] != "plusmoin" || len(c.RuntimeParams) != 5 {
 		t.Errorf("%v", c.RuntimeParams)
 	}
 	t.Setenv("PGSERVICE", "x")

@@ -87,8 +87,8 @@ func newSession(life context.Context, conn *wire, raw net.Conn, role string) *se
 func (s *session) prepare() {
 	s.row = s.statement("plusmoin_row", in(s.schema, rowSQL))
 	s.facts = s.statement("plusmoin_facts", factsSQL(major(s.conn.version)))
-	s.fineBeat = s.statement("plusmoin_beat", in(s.schema, fineBeatSQL))
-	s.coarseBeat = s.statement("plusmoin_beat_s", in(s.schema, coarseBeatSQL))
+	s.fineBeat = s.statement("plusmoin_beat", in(s.schema, s.beatSQL(fineBeatSQL)))
+	s.coarseBeat = s.statement("plusmoin_beat_s", in(s.schema, s.beatSQL(coarseBeatSQL)))
 	s.setRole(s.roleSQL)
 }
 
@@ -99,6 +99,13 @@ func (s *session) statement(name, sql string) statement {
 		name = ""
 	}
 	return statement{name: name, sql: sql}
+}
+
+func (s *session) beatSQL(sql string) string {
+	if s.pooled {
+		return sql + localCommit
+	}
+	return sql
 }
 
 // setRole makes sql the statement that asks for the role.
@@ -138,24 +145,36 @@ func (s *session) introduce(deadline time.Time) error {
 	if err := s.begin(deadline); err != nil {
 		return err
 	}
-	system, server, schema := statement{sql: systemSQL}, statement{sql: serverSQL}, statement{sql: schemaSQL}
-	replies, err := s.ask(&system, &server, &schema)
+	if err := s.identify(); err != nil {
+		return err
+	}
+	// The sessions of a pooler are others' as well and not ours to change.
+	if !s.pooled {
+		if err := s.set(sessionSQL(major(s.conn.version))); err != nil {
+			return err
+		}
+		if s.identity.Started == 0 { // refused, by a setting that is gone now
+			if err := s.identify(); err != nil {
+				return err
+			}
+		}
+	}
+	s.prepare()
+	return s.end()
+}
+
+// identify finds out which server this is and where the table is.
+func (s *session) identify() error {
+	replies, err := s.ask(&statement{sql: systemSQL}, &statement{sql: serverSQL}, &statement{sql: schemaSQL})
 	if err != nil {
 		return err
 	}
 	s.identity = decodeIdentity(replies[0], replies[1])
+	s.schema = decodeSchema(replies[2])
 	// A pooler makes up the process that it says a session has.
 	pid := integer(replies[1].only(), 4)
 	s.pooled = pid != 0 && pid != int64(s.conn.pid)
-	s.schema = decodeSchema(replies[2])
-	s.prepare()
-	// The sessions of a pooler are others' as well and not ours to change.
-	if sql := sessionSQL(major(s.conn.version)); len(sql) > 0 && !s.pooled {
-		if err := s.set(sql); err != nil {
-			return err
-		}
-	}
-	return s.end()
+	return nil
 }
 
 // set sends settings in one round trip. What the server refuses of them is left
@@ -179,8 +198,8 @@ func (s *session) locate() error {
 	if found := decodeSchema(replies[0]); found != s.schema {
 		s.schema = found
 		s.row.move(found, rowSQL)
-		s.fineBeat.move(found, fineBeatSQL)
-		s.coarseBeat.move(found, coarseBeatSQL)
+		s.fineBeat.move(found, s.beatSQL(fineBeatSQL))
+		s.coarseBeat.move(found, s.beatSQL(coarseBeatSQL))
 	}
 	return nil
 }
