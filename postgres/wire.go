@@ -26,9 +26,10 @@ type wire struct {
 	first   [48]byte // has room for the answer to the shortest statement
 	version string
 	pid     uint32
-	timed   bool // an exchange is under way whose deadline may be overrun once
-	dead    bool // of no more use
-	left    int  // bytes that may still come before the next exchange
+	timed   bool  // an exchange is under way whose deadline may be overrun once
+	dead    bool  // of no more use
+	left    int   // bytes that may still come before the next exchange
+	failed  error // of the last read
 }
 
 // maxExchange bounds what comes in one exchange, and unasked after it, in bytes.
@@ -61,10 +62,12 @@ func (r *reader) Read(p []byte) (int, error) {
 // read reads what comes, as far as it may.
 func (w *wire) read(p []byte) (int, error) {
 	if w.left <= 0 {
+		w.failed = errTooMuch
 		return 0, errTooMuch
 	}
 	n, err := w.conn.Read(p[:min(len(p), w.left)])
 	w.left -= n
+	w.failed = err
 	return n, err
 }
 
@@ -144,7 +147,10 @@ func (w *wire) next() (pgproto3.BackendMessage, error) {
 		w.reader.head, w.reader.wire = w.first[:n], w
 	}
 	message, err := w.reader.Receive()
-	if err != nil {
+	switch {
+	case err != nil && w.failed == nil: // even the end of a text can be called that of a connection
+		return nil, wrong{cluster.ReasonBadAnswer, "sends what is no message: " + err.Error()}
+	case err != nil:
 		return nil, err
 	}
 	if said, ok := message.(*pgproto3.ErrorResponse); ok {
