@@ -14,41 +14,52 @@ import (
 // must be made first. It keeps t up to date. What a kept session refuses is tried
 // again on a new one. After Unknown the connection is of no more use.
 func (s *session) beat(row cluster.Row, t *table, deadline time.Time) cluster.BeatOutcome {
-	outcome, code := s.tryBeat(row, t, deadline)
-	if code == "" || !s.doubt.doubts(code, time.Now()) {
+	outcome, doubtful := s.tryBeat(row, t, deadline)
+	if !doubtful {
 		return outcome
 	}
 	if !s.anew(deadline) {
-		s.doubt.stale = true
+		s.stale = true
 		return outcome
 	}
-	outcome, code = s.tryBeat(row, t, deadline)
-	s.doubt.doubts(code, time.Now())
+	outcome, _ = s.tryBeat(row, t, deadline)
 	return outcome
 }
 
-// tryBeat also returns the refusal that may be the session's own.
-func (s *session) tryBeat(row cluster.Row, t *table, deadline time.Time) (o cluster.BeatOutcome, code string) {
+// tryBeat also reports whether a refusal may be the session's own.
+func (s *session) tryBeat(row cluster.Row, t *table, deadline time.Time) (o cluster.BeatOutcome, doubtful bool) {
 	if err := s.begin(deadline); err != nil {
-		return unsent(err), ""
+		return unsent(err), false
 	}
 	answer, err := s.write(row, t)
-	if err == nil && answer.err == nil && answer.affected == 0 {
-		// The row went since the look, or there are several.
-		t.empty = true
-		answer, err = s.write(row, t)
+	if err == nil && s.changed(answer) {
+		if err = s.reread(t); err == nil {
+			answer, err = s.write(row, t)
+		}
 	}
 	if err == nil {
 		err = s.end()
 	}
 	if err == nil {
-		return settle(answer), answer.ofSession()
+		o = settle(answer)
+	} else {
+		o, answer = s.unconfirmed(err), reply{err: said(err)}
 	}
-	outcome := s.unconfirmed(err)
-	if outcome.Verdict == cluster.Unknown {
-		return outcome, ""
+	if o.Verdict == cluster.Unknown {
+		return o, false
 	}
-	return outcome, reply{err: said(err)}.ofSession()
+	isNew := !s.used
+	s.used = true
+	return o, s.beatDoubt.doubts(answer.ofSession(), isNew, time.Now())
+}
+
+// changed reports whether an answer says that the table is not as it was last
+// seen. That it is gone is believed of a new session only.
+func (s *session) changed(r reply) bool {
+	if r.err != nil {
+		return r.err.Code == "42703" || r.err.Code == "42P01" && !s.used
+	}
+	return r.affected == 0
 }
 
 // write makes what is missing and updates the row.
@@ -82,6 +93,19 @@ func settle(r reply) cluster.BeatOutcome {
 		return refused(wrong{cluster.ReasonMisconfigured, "table heartbeat must hold exactly one row that can be updated"})
 	}
 	return cluster.BeatOutcome{Verdict: cluster.Confirmed}
+}
+
+// reread finds out what there is now. An error says why it cannot be written.
+func (s *session) reread(t *table) error {
+	replies, err := s.ask(&s.row)
+	if err != nil {
+		return err
+	}
+	_, found, err := findRow(replies[0])
+	if err == nil {
+		*t = found
+	}
+	return err
 }
 
 // prepareTable makes what the table lacks: the table, its row, the column for

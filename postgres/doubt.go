@@ -11,24 +11,21 @@ import "time"
 // believedFor is how long a refusal that a new session has got is believed.
 const believedFor = 30 * time.Second
 
-// doubt is what a session knows of its refusals.
+// doubt is what a session knows of the refusals of looks, or of beats.
 type doubt struct {
-	old   bool      // it has been asked before: it is not new any more
-	code  string    // the SQLSTATE with which it was refused when it was new
+	code  string    // the SQLSTATE that a new session got; "" if the last answer was none
 	since time.Time // when that was
-	stale bool      // it is of no more use, though it works
 }
 
 // doubts reports whether a refusal, "" for none, may be the session's own and not
-// the server's. It is to be asked once an exchange.
-func (d *doubt) doubts(code string, now time.Time) bool {
-	isNew := !d.old
-	d.old = true
+// the server's. isNew says that it was the first thing that the session was asked.
+func (d *doubt) doubts(code string, isNew bool, now time.Time) bool {
 	switch {
 	case code == "":
+		*d = doubt{}
 		return false
 	case isNew:
-		d.code, d.since = code, now
+		*d = doubt{code, now}
 		return false
 	}
 	return code != d.code || now.Sub(d.since) > believedFor

@@ -41,7 +41,9 @@ func (s *session) look(deadline time.Time, facts bool) (*sight, error) {
 		return nil, err
 	}
 	seen, code := s.judge(replies)
-	if s.doubt.stale || s.doubt.doubts(code, began) {
+	isNew := !s.used
+	s.used = true
+	if s.stale || s.lookDoubt.doubts(code, isNew, began) {
 		return nil, errUnusable
 	}
 	seen.slowFacts = seen.slowFacts || err != nil

@@ -136,24 +136,25 @@ func TestDoubt(t *testing.T) {
 	at := time.Unix(1000, 0)
 	for i, c := range []struct {
 		code  string
+		isNew bool
 		after time.Duration
 		want  bool
 	}{
-		{"42501", 0, false}, // new
-		{"42501", time.Second, false},
-		{"", 0, false},
-		{"42501", 0, false},
-		{"25006", 0, true}, // another
-		{"42501", believedFor, true},
+		{"", true, 0, false},
+		{"42501", false, 0, true}, // a session that was well is doubted
+		{"42501", true, 0, false},
+		{"42501", false, time.Second, false},
+		{"42501", false, believedFor - time.Second, false},
+		{"25006", false, 0, true}, // another
+		{"42501", false, time.Second, true},
+		{"42501", true, 0, false},
+		{"", false, 0, false},
+		{"42501", false, 0, true},
 	} {
 		at = at.Add(c.after)
-		if got := d.doubts(c.code, at); got != c.want {
+		if got := d.doubts(c.code, c.isNew, at); got != c.want {
 			t.Errorf("%d: %v", i, got)
 		}
-	}
-	d = doubt{}
-	if d.doubts("", at) || !d.doubts("42501", at) {
-		t.Error("a session that was well is not doubted")
 	}
 }
 
@@ -218,5 +219,60 @@ func (a answering) serve(conn net.Conn) {
 		case *pgproto3.Terminate:
 			return
 		}
+	}
+}
+
+// Whatever is done to the table while a master is watched, the master answers: it
+// says what is wrong, which server it is and that it is a master, and its beats are
+// written again as soon as they can be.
+func TestTableUnderFoot(t *testing.T) {
+	t.Parallel()
+	lab := pglab.New(t)
+	server, err := lab.Master(t.Context(), "m")
+	must(t, err)
+	n := nodeOf(server)
+	f := openFleet(t, labSettings())
+	identity := lookUntil(t, f, n, answered).Facts
+	confirmed(t, sendBeat(t, f, beatOf(1, n, 1)))
+	const remade = "BEGIN; " + noTable + threeColumns + firstRow
+	for _, c := range []struct {
+		name, change, mend string
+		want               string // in the text of the look; "" if it answers
+	}{
+		{"a second row", "INSERT INTO heartbeat SELECT * FROM heartbeat", "DELETE FROM heartbeat WHERE ctid <> (SELECT min(ctid) FROM heartbeat)", "plusmoin check"},
+		{"no right to read", "ALTER TABLE heartbeat OWNER TO postgres", "ALTER TABLE heartbeat OWNER TO plusmoin", "grant"},
+		{"remade by another", remade + "COMMIT", "ALTER TABLE heartbeat OWNER TO plusmoin", "grant"},
+		{"null", "UPDATE heartbeat SET master = null", "UPDATE heartbeat SET master = ''", "must hold a text"},
+		{"truncated", "TRUNCATE heartbeat", "", ""},
+		{"dropped", "DROP TABLE heartbeat", "", ""},
+		{"remade", remade + "ALTER TABLE heartbeat OWNER TO plusmoin; COMMIT", "", ""},
+		{"restored from last night", "UPDATE heartbeat SET tstamp = 0", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := lookUntil(t, f, n, answered)
+			sql(t, server, c.change)
+			if c.want == "" { // seen or not: the beat is written
+				stamp := before.Row.Stamp + 1
+				confirmed(t, sendBeat(t, f, beatOf(1, n, stamp)))
+				if seen := lookAt(t, f, n); !answered(seen) || seen.Row == nil || seen.Row.Stamp != stamp {
+					t.Errorf("%+v", seen)
+				}
+				return
+			}
+			seen := lookAt(t, f, n)
+			if seen.Outcome != cluster.Failed || seen.Reason != cluster.ReasonMisconfigured || !strings.Contains(seen.Error, c.want) {
+				t.Errorf("%+v", seen)
+			}
+			if seen.Slave || seen.Facts.SystemID != identity.SystemID || seen.Facts.Started != identity.Started || seen.Facts.LSN == 0 {
+				t.Errorf("not said to be the same master: %+v", seen)
+			}
+			if sent := sendBeat(t, f, beatOf(1, n, 5)); c.name != "null" && (sent.Verdict != cluster.Refused || sent.Reason != cluster.ReasonMisconfigured) {
+				t.Errorf("beat: %+v", sent)
+			}
+			sql(t, server, c.mend)
+			lookUntil(t, f, n, answered)
+			confirmed(t, sendBeat(t, f, beatOf(1, n, 6)))
+			lookUntil(t, f, n, answered)
+		})
 	}
 }

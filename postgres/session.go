@@ -29,8 +29,11 @@ type session struct {
 	roles                int  // statements that role has been
 	alterTried           bool // the column tstamp_us was tried to be added
 
-	remake func(context.Context) (*session, error) // makes another like it
-	doubt  doubt
+	remake    func(context.Context) (*session, error) // makes another like it
+	used      bool                                    // it has been asked something
+	stale     bool                                    // it is to be made anew at the next look
+	lookDoubt doubt
+	beatDoubt doubt
 }
 
 // errUnusable is said of a connection that must be made anew though it works.
