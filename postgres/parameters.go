@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -35,41 +36,59 @@ func (s Settings) session() map[string]string {
 	}
 }
 
-// sessionSQL returns what sets up a session with a server of that version. Each
-// stands for itself: what a server refuses of them is left out.
-func sessionSQL(major int) []string {
-	all := []string{everywhereSQL}
-	for _, p := range [...]struct {
-		since int
-		sql   string
-	}{
-		{11, `SET jit = off`}, // compiling takes longer than running
-		{12, `SET default_table_access_method = heap`},
-		{14, `SET idle_session_timeout = 0`},
-		// Frees locks that a session waits for after its client is gone; not
-		// every platform has it.
-		{14, `SET client_connection_check_interval = '2s'`},
-		{17, `SET transaction_timeout = 0`},
-	} {
-		if major >= p.since {
-			all = append(all, p.sql)
+// sessionSQL returns the statements that set up the session of a process of a
+// server of that version. The sessions of a pooler are others' as well and not ours
+// to change: where another process answers, nothing is set. What a server refuses
+// of them is left out.
+func sessionSQL(major int, pid uint32) []string {
+	mine := `CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) ` + strconv.FormatUint(uint64(pid), 10) + ` THEN `
+	var all []string
+	for _, group := range sessionSettings {
+		var values []string
+		for _, p := range group {
+			if major >= p.since {
+				values = append(values, mine+`pg_catalog.set_config('`+p.name+`', '`+p.value+`', false) END`)
+			}
+		}
+		if len(values) > 0 {
+			all = append(all, `SELECT `+strings.Join(values, `, `))
 		}
 	}
 	return all
 }
 
-// everywhereSQL is what every supported server knows and every role may set.
-//
-//   - A standby refuses every statement of a serializable transaction, and one that
-//     is deferrable may wait for its snapshot.
-//   - Where rows are hidden by policy the policy holds, rather than an error even
-//     where it would hide none.
-//   - The role may have no right to its default tablespace.
-//   - Debugging of the role must not flood us, and no look is worth a process of its
-//     own, which force_parallel_mode wants.
-const everywhereSQL = `SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; ` +
-	`SET row_security = on; SET standard_conforming_strings = on; SET idle_in_transaction_session_timeout = 0; ` +
-	`SET default_tablespace = ''; SET client_min_messages = warning; SET max_parallel_workers_per_gather = 0`
+type setting struct {
+	since       int // major version that knows it
+	name, value string
+}
+
+// sessionSettings are in groups of which each is set or refused as a whole.
+var sessionSettings = [...][]setting{
+	{
+		{11, "jit", "off"}, // compiling takes longer than running
+		{17, "transaction_timeout", "0"},
+		{14, "idle_session_timeout", "0"},
+		{10, "idle_in_transaction_session_timeout", "0"},
+		{10, "default_transaction_isolation", "read committed"},
+		{10, "default_transaction_deferrable", "off"}, // else a statement may wait for its snapshot
+		// Where rows are hidden by policy the policy holds, rather than an error
+		// even where it would hide none.
+		{10, "row_security", "on"},
+		{10, "standard_conforming_strings", "on"},
+		{10, "default_tablespace", ""}, // the role may have no right to another
+		{12, "default_table_access_method", "heap"},
+		{10, "client_min_messages", "warning"}, // debugging of the role must not flood us
+		// No look is worth a process of its own, which force_parallel_mode wants.
+		{10, "max_parallel_workers_per_gather", "0"},
+	},
+	// Frees locks that a session waits for after its client is gone. Not every
+	// platform has it.
+	{{14, "client_connection_check_interval", "2s"}},
+}
+
+// standbySQL makes a standby answer where transactions are serializable: it refuses
+// every statement that reads, and so those of sessionSQL.
+const standbySQL = `SET default_transaction_isolation = 'read committed'`
 
 // localCommit makes an update wait for no synchronous standby, where it is not
 // known that the session does so.

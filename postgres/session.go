@@ -151,45 +151,37 @@ func (s *session) introduce(deadline time.Time) error {
 	if err := s.identify(); err != nil {
 		return err
 	}
-	// The sessions of a pooler are others' as well and not ours to change.
-	if !s.pooled {
-		if err := s.set(sessionSQL(major(s.conn.version))); err != nil {
+	if s.identity.Started == 0 {
+		if _, err := s.run(standbySQL); err != nil && s.conn.dead {
 			return err
 		}
-		if s.identity.Started == 0 { // refused, by a setting that is gone now
-			if err := s.identify(); err != nil {
-				return err
-			}
+		if err := s.identify(); err != nil {
+			return err
 		}
 	}
 	s.prepare()
 	return s.end()
 }
 
-// identify finds out which server this is and where the table is.
+// identify sets up the session, and finds out which server this is and where the
+// table is.
 func (s *session) identify() error {
-	replies, err := s.ask(&statement{sql: systemSQL}, &statement{sql: serverSQL}, &statement{sql: schemaSQL})
+	var asked []*statement
+	for _, sql := range sessionSQL(major(s.conn.version), s.conn.pid) {
+		asked = append(asked, &statement{sql: sql})
+	}
+	asked = append(asked, &statement{sql: systemSQL}, &statement{sql: serverSQL}, &statement{sql: schemaSQL})
+	replies, err := s.ask(asked...)
 	if err != nil {
 		return err
 	}
+	replies = replies[len(replies)-3:]
 	s.identity = decodeIdentity(replies[0], replies[1])
 	s.schema = decodeSchema(replies[2])
 	// A pooler makes up the process that it says a session has.
 	pid := integer(replies[1].only(), 4)
 	s.pooled = pid != 0 && pid != int64(s.conn.pid)
 	return nil
-}
-
-// set sends settings in one round trip. What the server refuses of them is left
-// out.
-func (s *session) set(settings []string) error {
-	q, answers := newRequest(), make([]*statement, len(settings))
-	for i, sql := range settings {
-		q.add((&pgproto3.Query{String: sql}).Encode(q.bytes))
-		answers[i] = &statement{}
-	}
-	_, err := s.exchange(q, answers...)
-	return err
 }
 
 // locate finds out again where the table is.
