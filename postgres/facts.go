@@ -41,7 +41,9 @@ func from(identity cluster.Facts, row [][]byte, started int) bool {
 // is nonsense is not known.
 func decodeIdentity(system, server reply) cluster.Facts {
 	var facts cluster.Facts
-	facts.SystemID, _ = strconv.ParseUint(field(system.only(), 0), 10, 64)
+	if id, err := strconv.ParseUint(field(system.only(), 0), 10, 64); err == nil {
+		facts.SystemID = id
+	}
 	row := server.only()
 	facts.ServerVersion = int(within(integer(row, 0), 10_000_000))
 	facts.Started = within(integer(row, 1), math.MaxInt64)

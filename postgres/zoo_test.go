@@ -165,7 +165,8 @@ func TestDirtyNames(t *testing.T) {
 		"db1:5432": "db1:5432", "[::1]:5432": "[::1]:5432", "müller.example:1": "müller.example:1", "": "",
 		"db1:5432\u200b": "db1:5432\ufffd", "\u202edb1:5432": "\ufffddb1:5432", "db1\x00:5432": "db1\ufffd:5432", "db1:5432\x85": "db1:5432\ufffd",
 		"db1\u0085:1": "db1\ufffd:1", "a\u00a0b": "a b", "db\ufe0f1:1": "db\ufffd1:1", "db1:5432\n": "db1:5432\ufffd", "\u3164": "\ufffd",
-		strings.Repeat("x", 256): strings.Repeat("x", 256), strings.Repeat("x", 257): strings.Repeat("x", 253) + mark,
+		strings.Repeat("\xff", 100): strings.Repeat("\ufffd", 84) + mark,
+		strings.Repeat("x", 256):    strings.Repeat("x", 256), strings.Repeat("x", 257): strings.Repeat("x", 253) + mark,
 	} {
 		if got := name(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
