@@ -53,8 +53,8 @@ type Settings struct {
 	SSLCert     string
 	SSLKey      string
 
-	// IsSlaveStatement is sent as it stands and must give one row with one
-	// boolean.
+	// IsSlaveStatement is sent as it stands, with the search_path that the role
+	// has, and must give one row with one boolean.
 	IsSlaveStatement string
 
 	ConnectTimeout time.Duration // for a whole connect, all addresses of a name together
