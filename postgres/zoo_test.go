@@ -182,3 +182,28 @@ func TestDirtyNames(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Not a byte more is read in an exchange than may be, and the next has as many.
+func TestBytesOfAnExchange(t *testing.T) {
+	notice := encoded(&pgproto3.NoticeResponse{Severity: "NOTICE", Message: "hello"})
+	ready := encoded(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+	good := append([]byte(strings.Repeat(string(notice), maxExchange*2/3/len(notice))), ready...)
+	bad := []byte(strings.Repeat(string(notice), 2*maxExchange/len(notice)))
+	server := &canned{rest: append(append(append([]byte(nil), good...), good...), bad...), step: 4093}
+	s := &session{ctx: t.Context(), conn: &wire{conn: server}, raw: server}
+	for range 2 {
+		must(t, s.begin(time.Now().Add(time.Minute)))
+		if _, err := s.ask(&statement{sql: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		must(t, s.end())
+	}
+	must(t, s.begin(time.Now().Add(time.Minute)))
+	before := server.read
+	if _, err := s.ask(&statement{sql: "a"}); classify(err).reason != cluster.ReasonBadAnswer || !s.conn.dead {
+		t.Errorf("%v, dead: %v", err, s.conn.dead)
+	}
+	if read := server.read - before; read != maxExchange {
+		t.Errorf("%d bytes were read", read)
+	}
+}
