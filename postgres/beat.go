@@ -112,9 +112,17 @@ func (s *session) reread(t *table) error {
 // fractions of a second. That the last cannot be had is no error.
 func (s *session) prepareTable(t *table) error {
 	if t.missing {
+		was := s.schema
 		if err := s.locate(); err != nil {
 			return err
 		}
+		if s.schema != was { // somebody else has made it
+			if err := s.reread(t); err != nil {
+				return err
+			}
+		}
+	}
+	if t.missing {
 		if _, err := s.run(in(s.schema, createSQL)); err != nil {
 			return err
 		}

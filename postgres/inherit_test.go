@@ -173,3 +173,24 @@ CREATE POLICY p ON heartbeat USING (false) WITH CHECK (true)`)
 	lookUntil(t, f, n, answered)
 	confirmed(t, sendBeat(t, f, beatOf(1, n, 10)))
 }
+
+// A table that somebody makes elsewhere, while a session lasts that found none, is
+// found, and no second one is made.
+func TestTableMadeElsewhere(t *testing.T) {
+	t.Parallel()
+	lab := pglab.New(t)
+	server, err := lab.Master(t.Context(), "m")
+	must(t, err)
+	n := nodeOf(server)
+	f := openFleet(t, labSettings())
+	lookUntil(t, f, n, answered)
+	sql(t, server, "CREATE SCHEMA plusmoin; GRANT USAGE ON SCHEMA plusmoin TO plusmoin; "+
+		strings.ReplaceAll(threeColumns+firstRow+"GRANT ALL ON heartbeat TO plusmoin", "heartbeat", "plusmoin.heartbeat"))
+	confirmed(t, sendBeat(t, f, beatOf(4, n, 1_000_000)))
+	if seen := lookAt(t, f, n); seen.Row == nil || seen.Row.Cluster != 4 {
+		t.Errorf("%+v", seen)
+	}
+	if got := sql(t, server, "SELECT count(*) FROM pg_class WHERE relname = 'heartbeat'"); got != "1" {
+		t.Errorf("%s tables", got)
+	}
+}
