@@ -61,18 +61,19 @@ func once(message []byte) func(net.Conn) {
 // A server may say what it likes in the place of its row: the look ends in time,
 // reads little, and the node beside it is well.
 func TestZoo(t *testing.T) {
-	row := encoded(&pgproto3.DataRow{Values: [][]byte{[]byte("x")}})
-	notice := encoded(&pgproto3.NoticeResponse{Severity: "NOTICE", Message: "hello"})
+	long := strings.Repeat("x", 500) // so that it is the bytes that count and not the time
+	row := encoded(&pgproto3.DataRow{Values: [][]byte{[]byte(long)}})
+	notice := encoded(&pgproto3.NoticeResponse{Severity: "NOTICE", Message: long})
 	for name, c := range map[string]struct {
 		at   func(net.Conn)
 		want cluster.Reason
 	}{
 		"rows":               {endless(row), cluster.ReasonBadAnswer},
 		"notices":            {endless(notice), cluster.ReasonBadAnswer},
-		"parameters":         {endless(encoded(&pgproto3.ParameterStatus{Name: "a", Value: "b"})), cluster.ReasonBadAnswer},
-		"notifications":      {endless(encoded(&pgproto3.NotificationResponse{Channel: "a"})), cluster.ReasonBadAnswer},
-		"errors":             {endless(encoded(&pgproto3.ErrorResponse{Severity: "ERROR", Code: "42501"})), cluster.ReasonBadAnswer},
-		"completions":        {endless(encoded(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})), cluster.ReasonBadAnswer},
+		"parameters":         {endless(encoded(&pgproto3.ParameterStatus{Name: "a", Value: long})), cluster.ReasonBadAnswer},
+		"notifications":      {endless(encoded(&pgproto3.NotificationResponse{Channel: "a", Payload: long})), cluster.ReasonBadAnswer},
+		"errors":             {endless(encoded(&pgproto3.ErrorResponse{Severity: "ERROR", Code: "42501", Message: long})), cluster.ReasonBadAnswer},
+		"completions":        {endless(encoded(&pgproto3.CommandComplete{CommandTag: []byte("SELECT " + long)})), cluster.ReasonBadAnswer},
 		"drip of notices":    {drip(notice), cluster.ReasonTimeout},
 		"drip of a row":      {drip(row), cluster.ReasonTimeout},
 		"copy in":            {once(encoded(&pgproto3.CopyInResponse{})), cluster.ReasonBadAnswer},
