@@ -26,7 +26,7 @@ lint:
 	bin/golangci-lint run ./...
 
 unit:
-	@scripts/need go postgresql
+	@scripts/need go postgresql pgbouncer pgpool german
 	$(GO) test -race -shuffle=on -timeout 7m ./...
 
 # POSTGRES=15 tells all stories on that version and none on another. What is
@@ -56,6 +56,9 @@ fuzz: ## FUZZTIME for each target
 	@scripts/need go
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./config
 	$(GO) test -run '^$$' -fuzz FuzzRow -fuzztime $(FUZZTIME) ./postgres
+	$(GO) test -run '^$$' -fuzz FuzzReply -fuzztime $(FUZZTIME) ./postgres
+	$(GO) test -run '^$$' -fuzz FuzzWire -fuzztime $(FUZZTIME) ./postgres
+	$(GO) test -run '^$$' -fuzz FuzzText -fuzztime $(FUZZTIME) ./postgres
 	$(GO) test -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZTIME) ./status
 
 clean:

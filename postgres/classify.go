@@ -8,10 +8,8 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -57,12 +55,13 @@ func classify(err error) fault {
 
 // refusal returns what an error reported by a server means.
 func refusal(e *pgconn.PgError) fault {
-	text := tidy(e.Message + " (SQLSTATE " + e.Code + ")")
-	if e.Code == "57P03" {
+	code := name(e.Code)
+	text := tidy(firstBytes(e.Message, maxTextBytes) + " (SQLSTATE " + code + ")")
+	if code == "57P03" {
 		return fault{notNow(e), text}
 	}
-	for n := len(e.Code); n >= 2; n-- {
-		if m, ok := meanings(e.Code[:n]); ok {
+	for n := min(len(code), 5); n >= 2; n-- {
+		if m, ok := meanings(code[:n]); ok {
 			return fault{m.reason, withHint(text, m.hint)}
 		}
 	}
@@ -84,7 +83,10 @@ func meanings(code string) (meaning, bool) {
 		return meaning{cluster.ReasonMisconfigured, ""}, true
 	case "25006":
 		return meaning{cluster.ReasonUnwritable, "the server or the database is read-only"}, true
-	case "26":
+	case "08P01":
+		return meaning{cluster.ReasonBadAnswer, "if this is pgbouncer, connect to the server itself, or set its ignore_startup_parameters to " +
+			"lock_timeout, statement_timeout, synchronous_commit"}, true
+	case "26", "42P05":
 		return meaning{cluster.ReasonBadAnswer, "a connection pooler in between does not keep sessions apart; connect to the server itself"}, true
 	case "28":
 		return meaning{cluster.ReasonAuth, "check user, password and passfile, and pg_hba.conf on the server"}, true
@@ -104,6 +106,8 @@ func meanings(code string) (meaning, bool) {
 		return meaning{cluster.ReasonTooMany, ""}, true
 	case "53", "54", "58":
 		return meaning{cluster.ReasonResources, ""}, true
+	case "55000":
+		return meaning{cluster.ReasonMisconfigured, "if it is for want of a replica identity: ALTER TABLE heartbeat REPLICA IDENTITY FULL"}, true
 	case "55P03":
 		return meaning{cluster.ReasonUnwritable, "something holds a lock on table heartbeat"}, true
 	case "57014":
@@ -196,10 +200,12 @@ func fatal(e *pgconn.PgError) bool {
 	return false
 }
 
-// goingDown tells whether a server refused a connect because it shuts down.
+// goingDown tells whether a server to which there is a connection refused another
+// because it shuts down. In no other state does it refuse one that way while it
+// keeps those it has: its words, which may be of any language, do not matter.
 func goingDown(err error) bool {
 	var said *pgconn.PgError
-	return errors.As(err, &said) && (said.Code == "57P01" || refusal(said).reason == cluster.ReasonShuttingDown)
+	return errors.As(err, &said) && (said.Code == "57P01" || said.Code == "57P03")
 }
 
 // late tells whether err is a deadline of ours that passed. ETIMEDOUT is none:
@@ -232,23 +238,6 @@ func plain(err error) string {
 		err = errors.Unwrap(connect)
 	}
 	return err.Error()
-}
-
-// maxText bounds a text for people, in runes.
-const maxText = 300
-
-// tidy makes one short line of a text that a server may have written.
-func tidy(text string) string {
-	lines := strings.FieldsFunc(text, unicode.IsControl)
-	for i, line := range lines {
-		lines[i] = strings.TrimSpace(line)
-	}
-	text = strings.Join(slices.Compact(lines), "; ") // prefer tries twice, in vain alike
-	runes := []rune(strings.ToValidUTF8(text, "?"))
-	if len(runes) > maxText {
-		return string(runes[:maxText]) + "..."
-	}
-	return string(runes)
 }
 
 func withHint(text, hint string) string {

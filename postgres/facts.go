@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -18,8 +20,57 @@ func decodeFacts(row [][]byte, facts *cluster.Facts) (walTLI uint32) {
 	if slave := field(row, 0) == "t"; !slave {
 		return 0
 	}
-	facts.Receiver = decodeReceiver(row[6:])
-	return uint32(integer(row, 8))
+	facts.Receiver = decodeReceiver(row[min(6, len(row)):])
+	return uint32(within(integer(row, 8), math.MaxUint32))
+}
+
+// The columns of rowSQL and factsSQL that hold the start of the server.
+const (
+	rowStarted   = 4
+	factsStarted = 13
+)
+
+// from reports whether an answer may be of the server that the identity is of,
+// by the start of the server in a column.
+func from(identity cluster.Facts, row [][]byte, started int) bool {
+	at := integer(row, started)
+	return at == 0 || identity.Started == 0 || at == identity.Started
+}
+
+// decodeIdentity reads the answers to systemSQL and serverSQL. What was refused or
+// is nonsense is not known.
+func decodeIdentity(system, server reply) cluster.Facts {
+	var facts cluster.Facts
+	if id, err := strconv.ParseUint(field(system.only(), 0), 10, 64); err == nil {
+		facts.SystemID = id
+	}
+	row := server.only()
+	facts.ServerVersion = int(within(integer(row, 0), 10_000_000))
+	facts.Started = within(integer(row, 1), math.MaxInt64)
+	if addr, err := netip.ParseAddr(field(row, 2)); err == nil {
+		facts.ServerAddr = addr.WithZone("").String()
+	}
+	facts.ServerPort = port(row, 3)
+	return facts
+}
+
+// decodeSchema reads the answer to schemaSQL, "" if there is none.
+func decodeSchema(r reply) string {
+	schema := field(r.only(), 0)
+	if len(schema) > maxName || strings.ContainsRune(schema, 0) {
+		return ""
+	}
+	return schema
+}
+
+func port(row [][]byte, i int) int { return int(within(integer(row, i), math.MaxUint16)) }
+
+// within returns n, or 0 if it is below that or above most.
+func within(n, most int64) int64 {
+	if n < 0 || n > most {
+		return 0
+	}
+	return n
 }
 
 // decodeReceiver reads what begins with the pid. The role may see that and
@@ -33,10 +84,10 @@ func decodeReceiver(row [][]byte) cluster.Receiver {
 	}
 	r := cluster.Receiver{
 		Known: true, Running: true,
-		Received: decodeLSN(field(row, 3)), LastMessage: integer(row, 4),
+		Received: decodeLSN(field(row, 3)), LastMessage: within(integer(row, 4), math.MaxInt64),
 	}
 	if host := field(row, 5); host != "" {
-		r.Upstream = cluster.Node{Host: host, Port: int(integer(row, 6))}.String()
+		r.Upstream = cluster.Node{Host: name(host), Port: port(row, 6)}.String()
 	}
 	return r
 }
@@ -79,7 +130,7 @@ func decodeRole(r reply) (slave bool, err error) {
 	if len(r.rows) != 1 || len(r.rows[0]) != 1 || r.rows[0][0] == nil {
 		return false, wrong{cluster.ReasonBadAnswer, "is_slave_statement must give one row with one value that is not null"}
 	}
-	text := strings.ToLower(strings.TrimSpace(string(r.rows[0][0])))
+	text := strings.ToLower(strings.TrimSpace(string(r.rows[0][0][:min(len(r.rows[0][0]), maxName)])))
 	switch text {
 	case "t", "true", "on", "yes", "y":
 		return true, nil

@@ -136,6 +136,9 @@ func (in *inspector) forbidWriting() error {
 		return err
 	}
 	decode(replies[0], &in.readOnly)
+	if in.session.pooled {
+		return nil // it would be others' sessions that became read-only
+	}
 	deadline := time.Now().Add(inspectPatience)
 	if err := in.session.begin(deadline); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"time"
 
 	"plusmoin/cluster"
@@ -39,10 +40,12 @@ func (s *session) look(deadline time.Time, facts bool) (*sight, error) {
 	if len(replies) < 2 || err != nil && !late(err) {
 		return nil, err
 	}
-	if replies[0].unusable() || replies[1].unusable() {
+	seen, code := s.judge(replies)
+	isNew := !s.used
+	s.used = true
+	if s.stale || s.lookDoubt.doubts(code, isNew, began) {
 		return nil, errUnusable
 	}
-	seen := s.judge(replies)
 	seen.slowFacts = seen.slowFacts || err != nil
 	seen.Latency = time.Since(began)
 	if err == nil {
@@ -51,22 +54,32 @@ func (s *session) look(deadline time.Time, facts bool) (*sight, error) {
 	return seen, nil
 }
 
-// judge says what the answers mean: role, row and, if they are there, facts.
-func (s *session) judge(replies []reply) *sight {
-	slave, row, table, err := decodeLook(replies[0], replies[1])
-	if err != nil {
-		return &sight{Sighting: failed(err)}
-	}
-	seen := &sight{table: table}
-	seen.Outcome, seen.Slave, seen.Row, seen.Facts = cluster.Answered, slave, row, s.identity
+// judge says what the answers mean: role, row and, if they are there, facts. A
+// node whose row cannot be used still says which server it is, and whether it is
+// a slave if it knows. code is the refusal that may be the session's own.
+func (s *session) judge(replies []reply) (seen *sight, code string) {
+	role, row, facts := replies[0], replies[1], reply{}
 	if len(replies) > 2 {
-		r := replies[2]
-		seen.slowFacts = r.err != nil && (r.err.Code == "57014" || r.err.Code == "55P03")
-		if len(r.rows) == 1 {
-			seen.walTLI = decodeFacts(r.rows[0], &seen.Facts)
-		}
+		facts = replies[2]
 	}
-	return seen
+	seen = &sight{}
+	seen.Facts = s.identity
+	if !from(s.identity, row.only(), rowStarted) || !from(s.identity, facts.only(), factsStarted) {
+		seen.Sighting = failed(wrong{cluster.ReasonBadAnswer, "the answers come from different servers, so there is a proxy in between; " +
+			"write host and port of the server itself"})
+		return seen, otherServer
+	}
+	slave, found, table, err := decodeLook(role, row)
+	seen.table, seen.Slave, seen.Row, seen.Outcome = table, slave, found, cluster.Answered
+	if err != nil {
+		f := classify(err)
+		seen.Outcome, seen.Reason, seen.Error = cluster.Failed, f.reason, f.text
+	}
+	seen.slowFacts = facts.err != nil && (facts.err.Code == "57014" || facts.err.Code == "55P03")
+	if fact := facts.only(); fact != nil {
+		seen.walTLI = decodeFacts(fact, &seen.Facts)
+	}
+	return seen, cmp.Or(role.ofSession(), row.ofSession())
 }
 
 func decodeLook(role, row reply) (slave bool, found *cluster.Row, t table, err error) {
@@ -90,7 +103,7 @@ func findRow(r reply) (*cluster.Row, table, error) {
 	case len(r.rows) == 0:
 		return nil, table{empty: true}, nil
 	case len(r.rows) > 1:
-		return nil, table{}, wrong{cluster.ReasonMisconfigured, "table heartbeat must hold one row and holds more"}
+		return nil, table{}, wrong{cluster.ReasonMisconfigured, "table heartbeat must hold one row and holds more; see plusmoin check for the line that keeps the right one"}
 	}
 	row, fine, err := decodeRow(r.rows[0])
 	if err != nil {

@@ -38,7 +38,7 @@ func decodeRow(columns [][]byte) (row cluster.Row, fine bool, err error) {
 	}
 	return cluster.Row{
 		Cluster: validID(id),
-		Master:  cluster.CanonicalName(field(columns, rowMaster)),
+		Master:  cluster.CanonicalName(name(field(columns, rowMaster))),
 		Stamp:   cluster.StampOf(seconds, int(min(max(us, 0), 999_999))),
 		Coarse:  coarse,
 	}, fine, nil

@@ -60,8 +60,8 @@ type Settings struct {
 	RequireAuth    string
 	ChannelBinding string
 
-	// IsSlaveStatement is sent as it stands and must give one row with one
-	// boolean.
+	// IsSlaveStatement is sent as it stands, with the search_path that the role
+	// has, and must give one row with one boolean.
 	IsSlaveStatement string
 
 	ConnectTimeout time.Duration // for a whole connect, all addresses of a name together
@@ -107,23 +107,6 @@ var (
 // QueryTimeout is for telling the outcome, so that a look that waits for
 // exactly that long hears of the timeout.
 func (s Settings) patience() time.Duration { return s.QueryTimeout * 9 / 10 }
-
-// session returns the parameters of a session that every supported server
-// knows. The server gives up on a lock before it gives up on the statement,
-// and on that before we give up on the server.
-func (s Settings) session() map[string]string {
-	millis := func(d time.Duration) string {
-		return strconv.FormatInt(max(1, d.Milliseconds()), 10)
-	}
-	return map[string]string{
-		"application_name": "plusmoin",
-		"client_encoding":  "UTF8",
-		// A missing synchronous standby must not hang the monitor.
-		"synchronous_commit": "local",
-		"lock_timeout":       millis(s.QueryTimeout * 3 / 5),
-		"statement_timeout":  millis(s.QueryTimeout * 4 / 5),
-	}
-}
 
 // maxMessage bounds what one message of a server can make us hold, in bytes.
 const maxMessage = 1 << 18

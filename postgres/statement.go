@@ -93,10 +93,20 @@ func (r *reply) keep(values [][]byte) {
 	r.rows = append(r.rows, row)
 }
 
-// unusable tells that the server forgot or cannot go on with a prepared
-// statement, which a new session mends.
-func (r reply) unusable() bool {
-	return r.err != nil && (r.err.Code == "26000" || r.err.Code == "0A000" && r.err.Routine == "RevalidateCachedQuery")
+// only returns the row if there is exactly one, else nil.
+func (r reply) only() [][]byte {
+	if len(r.rows) != 1 {
+		return nil
+	}
+	return r.rows[0]
+}
+
+// move makes the statement the same one for a table elsewhere.
+func (s *statement) move(schema, sql string) {
+	s.sql = in(schema, sql)
+	if s.prepared { // the name is taken
+		s.name, s.prepared = s.name+"_", false
+	}
 }
 
 // null tells whether a column is null or is not there.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"plusmoin/cluster"
 )
 
 // wire speaks the protocol over a connection that the library has made. It does
@@ -23,9 +25,17 @@ type wire struct {
 	first   [48]byte // has room for the answer to the shortest statement
 	version string
 	pid     uint32
-	timed   bool // an exchange is under way whose deadline may be overrun once
-	dead    bool // of no more use
+	timed   bool  // an exchange is under way whose deadline may be overrun once
+	dead    bool  // of no more use
+	left    int   // bytes that may still come before the next exchange
+	failed  error // of the last read
 }
+
+// maxExchange bounds what comes in one exchange, and unasked after it, in bytes.
+// A whole inspection of a large cluster stays below.
+const maxExchange = 1 << 20
+
+var errTooMuch = wrong{cluster.ReasonBadAnswer, "sends more than was asked for"}
 
 // remains is for how long what has come is read after the deadline of an
 // exchange. A process that was stopped until then finds the answer waiting, and
@@ -35,8 +45,8 @@ const remains = 10 * time.Millisecond
 // reader decodes messages. It belongs to one wire at a time.
 type reader struct {
 	*pgproto3.Frontend
-	head []byte // to be read before conn
-	conn net.Conn
+	head []byte // to be read before the wire
+	wire *wire
 }
 
 func (r *reader) Read(p []byte) (int, error) {
@@ -45,7 +55,19 @@ func (r *reader) Read(p []byte) (int, error) {
 		r.head = r.head[n:]
 		return n, nil
 	}
-	return r.conn.Read(p)
+	return r.wire.read(p)
+}
+
+// read reads what comes, as far as it may.
+func (w *wire) read(p []byte) (int, error) {
+	if w.left <= 0 {
+		w.failed = errTooMuch
+		return 0, errTooMuch
+	}
+	n, err := w.conn.Read(p[:min(len(p), w.left)])
+	w.left -= n
+	w.failed = err
+	return n, err
 }
 
 var readers = sync.Pool{New: func() any {
@@ -100,15 +122,18 @@ func (w *wire) receive() (pgproto3.BackendMessage, error) {
 
 func (w *wire) next() (pgproto3.BackendMessage, error) {
 	if w.reader == nil {
-		n, err := w.conn.Read(w.first[:])
+		n, err := w.read(w.first[:])
 		if n == 0 {
 			return nil, ended(err)
 		}
 		w.reader = readers.Get().(*reader)
-		w.reader.head, w.reader.conn = w.first[:n], w.conn
+		w.reader.head, w.reader.wire = w.first[:n], w
 	}
 	message, err := w.reader.Receive()
-	if err != nil {
+	switch {
+	case err != nil && w.failed == nil: // even the end of a text can be called that of a connection
+		return nil, wrong{cluster.ReasonBadAnswer, "sends what is no message: " + err.Error()}
+	case err != nil:
 		return nil, err
 	}
 	if said, ok := message.(*pgproto3.ErrorResponse); ok {
@@ -131,7 +156,7 @@ func ended(err error) error {
 // after a whole message.
 func (w *wire) rest() {
 	if r := w.reader; r != nil && r.ReadBufferLen() == 0 && len(r.head) == 0 {
-		r.conn, w.reader = nil, nil
+		r.wire, w.reader = nil, nil
 		readers.Put(r)
 	}
 }

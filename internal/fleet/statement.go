@@ -24,14 +24,14 @@ func recognise(sql string) *statement {
 	switch {
 	case sql == "SELECT pg_is_in_recovery()":
 		return query(1, (*node).role)
-	case strings.HasPrefix(sql, "SELECT r->'cluster_id', CASE jsonb_typeof(r->'master')"):
+	case strings.HasPrefix(sql, "SELECT r OPERATOR(pg_catalog.->) 'cluster_id', "):
 		return &statement{columns: columns(4), run: (*conn).showRow}
-	case strings.HasPrefix(sql, "UPDATE heartbeat SET cluster_id = $1, master = $2, tstamp = $3, tstamp_us = $4"):
+	case strings.HasPrefix(sql, "UPDATE public.heartbeat SET cluster_id = $1, master = $2, tstamp = $3, tstamp_us = $4"):
 		const integer, text, bigint = 23, 25, 20
 		return &statement{parameters: []uint32{integer, text, bigint, integer}, run: (*conn).writeBeat}
 	case strings.Contains(sql, "pg_stat_get_wal_receiver()"):
 		return query(13, (*node).facts)
-	case strings.Contains(sql, "FROM pg_control_system()"):
+	case strings.Contains(sql, "FROM pg_catalog.pg_control_system()"):
 		return query(1, (*node).systemID)
 	case strings.Contains(sql, "pg_postmaster_start_time()"):
 		return &statement{columns: columns(4), run: (*conn).showServer}
