@@ -6,7 +6,7 @@ import (
 	"plusmoin/cluster"
 )
 
-func answers(words ...string) reply { return reply{rows: [][][]byte{columns(words...)}} }
+func oneRow(words ...string) reply { return reply{rows: [][][]byte{columns(words...)}} }
 
 // What is out of its range is not known.
 func TestDecodeIdentity(t *testing.T) {
@@ -14,14 +14,14 @@ func TestDecodeIdentity(t *testing.T) {
 		system, server reply
 		want           cluster.Facts
 	}{
-		{answers("7"), answers("150018", "99", "::1", "5432", "1"),
+		{oneRow("7"), oneRow("150018", "99", "::1", "5432", "1"),
 			cluster.Facts{SystemID: 7, ServerVersion: 150018, Started: 99, ServerAddr: "::1", ServerPort: 5432}},
-		{answers("-7"), answers("-150018", "-99", "no address", "-1", "1"), cluster.Facts{}},
-		{answers("18446744073709551616"), answers("99999999", "9223372036854775808", "fe80::1%eth0", "65536"), cluster.Facts{ServerAddr: "fe80::1"}},
-		{answers("18446744073709551615"), answers("0", "9223372036854775807", "127.0.0.1", "65535"),
+		{oneRow("-7"), oneRow("-150018", "-99", "no address", "-1", "1"), cluster.Facts{}},
+		{oneRow("18446744073709551616"), oneRow("99999999", "9223372036854775808", "fe80::1%eth0", "65536"), cluster.Facts{ServerAddr: "fe80::1"}},
+		{oneRow("18446744073709551615"), oneRow("0", "9223372036854775807", "127.0.0.1", "65535"),
 			cluster.Facts{SystemID: 1<<64 - 1, Started: 1<<63 - 1, ServerAddr: "127.0.0.1", ServerPort: 65535}},
 		{reply{}, reply{}, cluster.Facts{}},
-		{reply{rows: [][][]byte{{nil}, {nil}}}, answers(), cluster.Facts{}},
+		{reply{rows: [][][]byte{{nil}, {nil}}}, oneRow(), cluster.Facts{}},
 	} {
 		if got := decodeIdentity(c.system, c.server); got != c.want {
 			t.Errorf("%+v, want %+v", got, c.want)
@@ -31,7 +31,7 @@ func TestDecodeIdentity(t *testing.T) {
 
 func TestDecodeSchema(t *testing.T) {
 	for text, want := range map[string]string{"app": "app", `a"b`: `a"b`, "-": "", "": "", "a\x00b": ""} {
-		if got := decodeSchema(answers(text)); got != want {
+		if got := decodeSchema(oneRow(text)); got != want {
 			t.Errorf("%q: %q", text, got)
 		}
 	}
