@@ -271,7 +271,7 @@ func (in *inspector) question() error {
 
 // blocking returns who holds the table or its row at this moment.
 func (in *inspector) blocking() ([]blocker, error) {
-	if in.Slave {
+	if in.Slave || in.table.missing {
 		return nil, nil
 	}
 	schema := in.session.schema

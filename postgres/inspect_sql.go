@@ -110,7 +110,9 @@ SELECT coalesce(l.pid, 0) AS pid, l.mode, coalesce(x.gid, '') AS gid, coalesce(a
 coalesce(a.application_name, '') AS application,
 extract(epoch FROM now() - coalesce(x.prepared, a.xact_start))::bigint AS seconds
 FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-LEFT JOIN pg_prepared_xacts x ON l.pid IS NULL AND l.virtualtransaction = '-1/' || x.transaction
+LEFT JOIN (SELECT p.gid, p.prepared, o.virtualtransaction FROM pg_prepared_xacts p
+JOIN pg_locks o ON o.pid IS NULL AND o.locktype = 'transactionid' AND o.transactionid = p.transaction) AS x
+ON l.pid IS NULL AND x.virtualtransaction = l.virtualtransaction
 WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() AND `
 
 	tableBlockersSQL = blockersSQL + `l.locktype = 'relation'
