@@ -168,7 +168,7 @@ func (a access) hba(message string) advice {
 		fields = []string{kind, hbaName(a.database), hbaName(a.user), hbaAddress(a.clientAddress(message)), "scram-sha-256"}
 	}
 	return advice{"", []Remedy{
-		{"in pg_hba.conf of the node, then SELECT pg_reload_conf();", []string{strings.Join(fields, "    ")}},
+		{"in pg_hba.conf of the node, followed by SELECT pg_reload_conf()", []string{strings.Join(fields, "    ")}},
 		onMasterIf("if its password was stored for md5, as versions 10 to 13 do by default", a.setPassword()...),
 	}}
 }
