@@ -118,7 +118,7 @@ type inspector struct {
 	place    place
 	account  *account
 	blockers []blocker // that were there at two moments
-	oldest   oldest
+	oldest   []oldest  // the worst first
 	events   []eventTrigger
 }
 

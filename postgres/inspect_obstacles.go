@@ -146,17 +146,24 @@ func (in *inspector) judgeNumbers() {
 	if major(in.session.conn.version) < 14 {
 		stop = numbersAll - numbersOld
 	}
-	db := quoteName(in.oldest.Database)
-	remedy := Remedy{"in psql as a superuser; first end what is older: prepared transactions, open transactions, replication slots that nobody uses",
-		[]string{`\connect ` + db, "VACUUM;"}}
-	switch {
-	case in.oldest.Age >= stop:
-		in.problem(fmt.Sprintf("%s: the server takes no more commands that write, lest it runs out of transaction numbers: "+
-			"the oldest in database %s is %d back", cluster.ReasonUnwritable, db, in.oldest.Age), remedy)
-	case in.oldest.Age >= numbersAll-numbersNotice:
-		in.note(fmt.Sprintf("the server will soon take no more commands that write: the oldest transaction number, "+
-			"in database %s, is %d back, and %d are left", db, in.oldest.Age, stop-in.oldest.Age), remedy)
+	var lines []string
+	for _, d := range in.oldest {
+		if d.Age >= numbersAll-numbersNotice {
+			lines = append(lines, `\connect `+quoteName(d.Database), "VACUUM;")
+		}
 	}
+	if len(lines) == 0 {
+		return
+	}
+	worst, db := in.oldest[0].Age, quoteName(in.oldest[0].Database)
+	remedy := Remedy{"in psql as a superuser; first end what is older: prepared transactions, open transactions, replication slots that nobody uses", lines}
+	if worst >= stop {
+		in.problem(fmt.Sprintf("%s: the server takes no more commands that write, lest it runs out of transaction numbers: "+
+			"the oldest in database %s is %d back", cluster.ReasonUnwritable, db, worst), remedy)
+		return
+	}
+	in.note(fmt.Sprintf("the server will soon take no more commands that write: the oldest transaction number, "+
+		"in database %s, is %d back, and %d are left", db, worst, stop-worst), remedy)
 }
 
 // judgeEvents tells of event triggers that run when the first beat makes the

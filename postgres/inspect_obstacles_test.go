@@ -103,7 +103,7 @@ func TestJudgeNumbers(t *testing.T) {
 		{"15.1", 200_000_000, Fine}, {"15.1", 2_107_483_647, Note}, {"15.1", 2_144_483_646, Note}, {"15.1", 2_144_483_647, Problem},
 		{"13.1", 2_144_483_647, Note}, {"13.1", 2_146_483_647, Problem}, {"", 0, Fine},
 	} {
-		in := &inspector{session: &session{conn: &wire{version: c.version}}, oldest: oldest{"Shop", c.age}}
+		in := &inspector{session: &session{conn: &wire{version: c.version}}, oldest: []oldest{{"Shop", c.age}, {"young", 5}}}
 		in.judgeNumbers()
 		if c.weight == Fine && len(in.Findings) != 0 || c.weight != Fine && (len(in.Findings) != 1 || in.Findings[0].Weight != c.weight ||
 			in.Findings[0].Remedies[0].Lines[0] != `\connect "Shop"`) {

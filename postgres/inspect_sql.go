@@ -124,9 +124,9 @@ WHERE n.nspname = $schema AND c.relname = 'heartbeat') LIMIT 5) AS b`
 	rowBlockersSQL = blockersSQL + `l.locktype = 'transactionid'
 AND l.transactionid IN (SELECT xmax FROM public.heartbeat LIMIT 2) LIMIT 5) AS b`
 
-	// The database whose oldest transaction is the furthest back.
-	agesSQL = `SELECT jsonb_build_object('database', datname, 'age', age(datfrozenxid))
-FROM pg_database ORDER BY age(datfrozenxid) DESC LIMIT 1`
+	// The databases whose oldest transactions are the furthest back.
+	agesSQL = `SELECT coalesce(jsonb_agg(d), '[]') FROM (SELECT datname AS database, age(datfrozenxid) AS age
+FROM pg_database WHERE datallowconn ORDER BY age(datfrozenxid) DESC, datname LIMIT 20) AS d`
 
 	eventTriggersSQL = `SELECT coalesce(jsonb_agg(e), '[]') FROM (
 SELECT evtname AS name, evtenabled = 'A' AS always, evttags IS NULL OR 'CREATE TABLE' = ANY (evttags) AS creating,
@@ -218,7 +218,7 @@ type blocker struct {
 	Seconds     *int64 // for which it has been at it, nil if that is not to be seen
 }
 
-// oldest is the database that is nearest to the end of transaction numbers.
+// oldest is a database, and how far its oldest transaction is back.
 type oldest struct {
 	Database string
 	Age      int64
