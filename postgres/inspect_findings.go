@@ -114,7 +114,7 @@ func (in *inspector) judgeMaster() {
 			"a master that only plusmoin cannot reach looks dead, sync_blocked and upstream stay unknown, "+
 			"and slaves that are not configured stay unseen here", in.mend("GRANT pg_read_all_stats TO "+role+";"))
 	}
-	if in.Facts.SystemID == 0 {
+	if id := in.session.identity; id.SystemID == 0 && id.ServerVersion != 0 {
 		in.note("the role may not run pg_control_system(): copies of other systems are taken for nodes of this one, and "+
 			"one server with two names for two", in.mend("GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO "+role+";"))
 	}

@@ -168,7 +168,7 @@ func (c check) machine(path string) []postgres.Finding {
 		list = append(files{{"configuration", absolute, daemon.Read}}, list...)
 	}
 	for _, f := range list {
-		trouble := ""
+		var trouble string
 		switch f.use {
 		case daemon.Write, daemon.Replace:
 			trouble = who.writes(f.path, f.use == daemon.Replace)
