@@ -240,7 +240,7 @@ func unconnected(ctx context.Context, s Settings, n cluster.Node, err error) Fin
 }
 
 // letInBy reports whether a server that refuses to be spoken to in the clear has
-// a line for us with TLS. Then a line without would open what is closed on purpose.
+// a line for us with TLS. A line without would then open what is closed on purpose.
 func letInBy(ctx context.Context, s Settings, n cluster.Node) bool {
 	s.SSLMode = "require"
 	session, err := establish(ctx, ctx, s, n)

@@ -92,7 +92,7 @@ func TestCheckInOtherLanguages(t *testing.T) {
 	if err := server.SetConf(t.Context(), "lc_messages", "de_DE.utf8"); err != nil {
 		t.Skip("this machine has no locale de_DE.utf8: ", err)
 	}
-	w := newWatch(t, conf{"heartbeat": 0.1}, nodesOf(server)...)
+	w := newWatch(t, conf{"heartbeat": 0.1, "connect_timeout": 10}, nodesOf(server)...)
 	query(t, server, wellTable+"GRANT pg_read_all_stats TO plusmoin")
 	if got := w.check().found("PROBLEM", "kein pg_hba.conf-Eintrag"); got != "host    plusmoin    plusmoin    127.0.0.1/32    scram-sha-256" {
 		t.Errorf("%q", got)
@@ -136,7 +136,7 @@ func TestCheckNamesWhoHoldsTheRow(t *testing.T) {
 	server, err := pglab.New(t, pglab.Conf("max_prepared_transactions", "3")).Master(t.Context(), "m")
 	must(t, err)
 	query(t, server, wellTable)
-	w := newWatch(t, conf{"heartbeat": 0.1}, nodesOf(server)...)
+	w := newWatch(t, conf{"heartbeat": 0.1, "connect_timeout": 10}, nodesOf(server)...)
 	w.check().absent("holds the heartbeat table")
 
 	query(t, server, "BEGIN; UPDATE heartbeat SET tstamp = 1; PREPARE TRANSACTION 'my''tx'")
