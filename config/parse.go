@@ -44,6 +44,11 @@ func (s *section) config() Config {
 // access reads how to log on.
 func (s *section) access(c *Config) {
 	c.DBName = s.required("dbname")
+	if c.DBName == "template0" || c.DBName == "template1" {
+		e := s.members["dbname"]
+		s.sheet.warnings = append(s.sheet.warnings, Warning{e.line, e.path,
+			"while plusmoin is connected to " + c.DBName + ", CREATE DATABASE fails: name a database of its own, or postgres"})
+	}
 	c.User = s.required("user")
 	c.Password = Secret(s.text("password", ""))
 	c.PassFile = s.text("passfile", "")

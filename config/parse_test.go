@@ -205,6 +205,12 @@ func TestWarnings(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(warnings, want) {
 		t.Errorf("got %v, %v, want %v", warnings, err, want)
 	}
+	for _, name := range []string{"template0", "template1"} {
+		_, warnings, err := Parse([]byte(`{"dbname": "` + name + `", "user": "u"}`))
+		if err != nil || len(warnings) != 1 || warnings[0].Key != "dbname" || warnings[0].Line != 1 {
+			t.Errorf("%s gives %v, %v", name, warnings, err)
+		}
+	}
 	if _, warnings, err := Parse([]byte(`{"dbname": "d", "user": "u"}`)); err != nil || len(warnings) != 0 {
 		t.Errorf("a plain file gives %v, %v", warnings, err)
 	}

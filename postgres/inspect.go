@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type Inspection struct {
 	ClientAddr string    // of that session as the server sees it, "" over a Unix socket
 	Sessions   []Session // of the same role in the same database, ours too
 	Standbys   []Standby // which replay what this server sends them
+	Pooled     bool      // a pooler such as pgbouncer answers in the server's place
 
 	ClusterName     string        // the parameter cluster_name
 	SeesStats       bool          // the role is a member of pg_read_all_stats
@@ -83,7 +85,7 @@ func Inspect(ctx context.Context, s Settings, nodes []cluster.Node, watch time.D
 func inspect(ctx context.Context, s Settings, n cluster.Node, watch time.Duration, free slots) Inspection {
 	session, err := connect(ctx, ctx, s, n, free)
 	if err != nil {
-		return Inspection{Node: n, Reason: classify(err).reason, Findings: []Finding{unconnected(s, n, err)}}
+		return Inspection{Node: n, Reason: classify(err).reason, Findings: []Finding{unconnected(ctx, s, n, err)}}
 	}
 	defer session.close()
 	in := &inspector{session: session, settings: s}
@@ -107,11 +109,17 @@ type inspector struct {
 	readOnly readOnly
 	roleErr  error // is_slave_statement failed
 	rowErr   error // the row cannot be read or used
+	mixed    bool  // answers came from several servers
 	table    table
 	about    about
 	conf     map[string]string // parameters, in their base units
 	relation *relation         // nil: no table of that name is found
 	rows     int               // that the table holds, as far as they were counted
+	place    place
+	account  *account
+	blockers []blocker // that were there at two moments
+	oldest   []oldest  // the worst first
+	events   []eventTrigger
 }
 
 // ask asks everything. An error means that the server does not answer.
@@ -129,14 +137,15 @@ func (in *inspector) ask(ctx context.Context, watch time.Duration) error {
 }
 
 // forbidWriting makes the session read-only, after it has seen whether it
-// would have been anyway.
+// would have been anyway. Sessions of a pooler are others' as well, and left as
+// they are.
 func (in *inspector) forbidWriting() error {
 	replies, err := in.exchange(&statement{sql: readOnlySQL})
 	if err != nil {
 		return err
 	}
 	decode(replies[0], &in.readOnly)
-	if in.session.pooled {
+	if in.Pooled = in.session.pooled; in.Pooled {
 		return nil // it would be others' sessions that became read-only
 	}
 	deadline := time.Now().Add(inspectPatience)
@@ -165,9 +174,16 @@ func (in *inspector) exchange(statements ...*statement) ([]reply, error) {
 // look looks as a round does, but tells apart what a round need not.
 func (in *inspector) look(facts bool) error {
 	s := in.session
-	asked := []*statement{&s.role, &s.row, &s.facts}
-	if !facts {
-		asked = asked[:2]
+	asked := []*statement{&s.row, &s.role}
+	if in.Pooled { // is_slave_statement is the user's and may be anything
+		asked = []*statement{&s.row, {sql: beginSQL}, &s.role, {sql: rollbackSQL}}
+	}
+	role := len(asked) - 1
+	if in.Pooled {
+		role--
+	}
+	if facts {
+		asked = append(asked, &s.facts)
 	}
 	began := time.Now()
 	replies, err := in.exchange(asked...)
@@ -175,17 +191,21 @@ func (in *inspector) look(facts bool) error {
 		return err
 	}
 	in.Latency = time.Since(began)
-	if in.roleErr = refusalOf(replies[0]); in.roleErr == nil {
-		in.Slave, in.roleErr = decodeRole(replies[0])
+	if in.roleErr = refusalOf(replies[role]); in.roleErr == nil {
+		in.Slave, in.roleErr = decodeRole(replies[role])
 	}
-	row, table, err := findRow(replies[1])
+	row, table, err := findRow(replies[0])
 	in.table, in.rowErr = table, err
 	if row != nil && (len(in.Rows) == 0 || in.Rows[len(in.Rows)-1] != *row) {
 		in.Rows = append(in.Rows, *row)
 	}
-	if facts && len(replies[2].rows) == 1 {
+	fact := replies[len(replies)-1].only()
+	if !from(s.identity, replies[0].only(), rowStarted) || facts && !from(s.identity, fact, factsStarted) {
+		in.mixed = true
+	}
+	if facts && fact != nil {
 		in.Facts = s.identity
-		decodeFacts(replies[2].rows[0], &in.Facts)
+		decodeFacts(fact, &in.Facts)
 	}
 	return nil
 }
@@ -219,22 +239,58 @@ func (in *inspector) watch(ctx context.Context, within time.Duration) error {
 // question asks what only an inspection wants to know. What the server refuses
 // of that stays unknown.
 func (in *inspector) question() error {
-	in.Version = in.session.conn.version
-	in.PID = in.session.conn.pid
-	replies, err := in.exchange(
-		&statement{sql: aboutSQL}, &statement{sql: confSQL}, &statement{sql: relationSQL},
-		&statement{sql: rowsSQL}, &statement{sql: sessionsSQL}, &statement{sql: standbysSQL})
+	s := in.session
+	in.Version, in.PID = name(s.conn.version), s.conn.pid
+	if !in.Pooled {
+		if _, err := in.exchange(&statement{sql: pathSQL}); err != nil {
+			return err
+		}
+	}
+	first, err := in.blocking()
 	if err != nil {
 		return err
 	}
-	decode(replies[0], &in.about)
-	decode(replies[1], &in.conf)
-	decode(replies[2], &in.relation)
-	decode(replies[3], &in.rows)
-	decode(replies[4], &in.Sessions)
-	decode(replies[5], &in.Standbys)
+	replies, err := in.exchange(
+		&statement{sql: aboutSQL}, &statement{sql: confSQL}, &statement{sql: relationSQL(s.schema, major(s.conn.version))},
+		&statement{sql: forSchema(s.schema, rowsSQL)}, &statement{sql: sessionsSQL}, &statement{sql: standbysSQL},
+		&statement{sql: forSchema(s.schema, schemaRightsSQL)}, &statement{sql: roleSQL},
+		&statement{sql: agesSQL}, &statement{sql: eventTriggersSQL})
+	if err != nil {
+		return err
+	}
+	for i, target := range []any{
+		&in.about, &in.conf, &in.relation, &in.rows, &in.Sessions, &in.Standbys, &in.place, &in.account, &in.oldest, &in.events,
+	} {
+		decode(replies[i], target)
+	}
 	in.publish()
-	return nil
+	again, err := in.blocking()
+	in.blockers = inBoth(first, again)
+	return err
+}
+
+// blocking returns who holds the table or its row at this moment.
+func (in *inspector) blocking() ([]blocker, error) {
+	if in.Slave || in.table.missing {
+		return nil, nil
+	}
+	schema := in.session.schema
+	replies, err := in.exchange(&statement{sql: forSchema(schema, tableBlockersSQL)}, &statement{sql: forSchema(schema, rowBlockersSQL)})
+	if err != nil {
+		return nil, err
+	}
+	var table, row []blocker
+	decode(replies[0], &table)
+	decode(replies[1], &row)
+	return append(table, row...), nil
+}
+
+// inBoth returns who was there both times. A beat of a monitor that runs holds
+// its row for an instant.
+func inBoth(first, again []blocker) []blocker {
+	return slices.DeleteFunc(again, func(b blocker) bool {
+		return !slices.ContainsFunc(first, func(a blocker) bool { return a.PID == b.PID && a.GID == b.GID && a.Mode == b.Mode })
+	})
 }
 
 // publish fills in what others are to judge by.

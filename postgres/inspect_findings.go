@@ -1,13 +1,11 @@
 package postgres
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"plusmoin/cluster"
 )
@@ -62,12 +60,14 @@ func (in *inspector) judge() {
 	if in.roleErr != nil {
 		in.judgeNoRole(classify(in.roleErr))
 	}
+	in.judgeBetween()
 	if in.Slave {
 		in.judgeSlave()
 	} else {
 		in.judgeMaster()
 	}
 	in.judgeRoom()
+	in.judgeAccount()
 }
 
 // judgeNoRole judges a failure of is_slave_statement, and takes the role to be
@@ -100,16 +100,23 @@ func (in *inspector) judgeSlave() {
 // judgeMaster judges what a beat needs.
 func (in *inspector) judgeMaster() {
 	in.judgeReadOnly()
+	in.judgeNumbers()
 	if in.relation == nil {
 		in.judgeNoTable()
 	} else {
 		in.judgeTable(in.relation)
 	}
+	in.judgeBlockers()
+	in.judgeEvents()
 	role := quoteName(in.about.Role)
 	if !in.SeesStats {
 		in.note("the role is no member of pg_read_all_stats. Without it slaves do not tell where they stream from: "+
 			"a master that only plusmoin cannot reach looks dead, sync_blocked and upstream stay unknown, "+
 			"and slaves that are not configured stay unseen here", in.mend("GRANT pg_read_all_stats TO "+role+";"))
+	}
+	if id := in.session.identity; id.SystemID == 0 && id.ServerVersion != 0 {
+		in.note("the role may not run pg_control_system(): copies of other systems are taken for nodes of this one, and "+
+			"one server with two names for two", in.mend("GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO "+role+";"))
 	}
 	if in.Facts.SyncBlocked == cluster.Yes {
 		in.note(fmt.Sprintf("commits wait for a synchronous standby that is not there (synchronous_standby_names = '%s'). "+
@@ -146,20 +153,34 @@ func writable(statement string) []string {
 
 const createColumns = "(cluster_id INT, master TEXT, tstamp BIGINT, tstamp_us INT);"
 
+// schema is where the table is or would be made.
+func (in *inspector) schema() string { return name(cmp.Or(in.session.schema, "public")) }
+
 // judgeNoTable says whether the first beat can make the table.
 func (in *inspector) judgeNoTable() {
-	role, schema := quoteName(in.about.Role), quoteName(in.about.Schema)
+	role, schema := quoteName(in.about.Role), quoteName(in.schema())
+	use := "GRANT USAGE, CREATE ON SCHEMA " + schema + " TO " + role + ";"
 	switch {
-	case in.about.Schema == "":
-		in.problem(fmt.Sprintf("%s: no table heartbeat, and no schema that the role may use", cluster.ReasonMisconfigured),
-			in.mend("GRANT USAGE, CREATE ON SCHEMA public TO "+role+";"))
-	case !in.about.MayCreate:
-		in.problem(fmt.Sprintf("%s: no table heartbeat, and the role may not make it in schema %s", cluster.ReasonMisconfigured, in.about.Schema),
-			in.mend("GRANT CREATE ON SCHEMA "+schema+" TO "+role+";"),
-			in.mend("CREATE TABLE "+schema+".heartbeat", "  "+createColumns,
-				"ALTER TABLE "+schema+".heartbeat OWNER TO "+role+";"))
+	case !in.place.There:
+		in.problem(fmt.Sprintf("%s: no table heartbeat, and no schema %s to make it in", cluster.ReasonMisconfigured, schema),
+			in.mend("CREATE SCHEMA "+schema+";", use))
+	case !in.place.MayUse:
+		in.problem(fmt.Sprintf("%s: no table heartbeat, and no schema that the role may use", cluster.ReasonMisconfigured), in.mend(use))
+	case !in.place.MayCreate:
+		in.problem(fmt.Sprintf("%s: no table heartbeat, and the role may not make it in schema %s", cluster.ReasonMisconfigured, schema),
+			in.mend("GRANT CREATE ON SCHEMA "+schema+" TO "+role+";"), in.mend(in.makeTable()...))
 	default:
-		in.fine(fmt.Sprintf("no table heartbeat yet: the first beat makes it in schema %s", in.about.Schema))
+		in.fine(fmt.Sprintf("no table heartbeat yet: the first beat makes it in schema %s", schema))
+	}
+}
+
+// makeTable makes the table in the role's stead.
+func (in *inspector) makeTable() []string {
+	schema := quoteName(in.schema())
+	return []string{
+		"CREATE TABLE " + schema + ".heartbeat", "  " + createColumns,
+		"ALTER TABLE " + schema + ".heartbeat REPLICA IDENTITY FULL;",
+		"ALTER TABLE " + schema + ".heartbeat OWNER TO " + quoteName(in.about.Role) + ";",
 	}
 }
 
@@ -168,6 +189,10 @@ func (r *relation) name() string { return quoteName(r.Schema) + ".heartbeat" }
 // judgeTable judges a table that is there.
 func (in *inspector) judgeTable(r *relation) {
 	before := len(in.Findings)
+	if kind, ok := otherKinds[r.Kind]; ok {
+		in.judgeKind(r, kind)
+		return
+	}
 	if lines := r.wrongColumns(); len(lines) > 0 {
 		in.problem(fmt.Sprintf("%s: table %s lacks columns or has others than it should", cluster.ReasonMisconfigured, r.name()), in.mend(lines...))
 	}
@@ -176,6 +201,8 @@ func (in *inspector) judgeTable(r *relation) {
 			in.mend("ALTER TABLE "+r.name()+" SET LOGGED;"))
 	}
 	in.judgeRights(r)
+	in.judgePolicy(r)
+	in.judgeShape(r)
 	if len(in.Findings) == before {
 		in.judgeRows(r)
 	}
@@ -189,6 +216,7 @@ func (in *inspector) judgeTable(r *relation) {
 			in.mend("ALTER TABLE "+r.name()+" ADD COLUMN tstamp_us INT;"),
 			in.mend("ALTER TABLE "+r.name()+" OWNER TO "+quoteName(in.about.Role)+";"))
 	}
+	in.judgeBystanders(r)
 }
 
 // wrongColumns returns what gives the table the columns that it must have.
@@ -200,7 +228,7 @@ func (r *relation) wrongColumns() []string {
 	}{
 		{"cluster_id", "INT", []string{"smallint", "integer", "bigint"}},
 		{"master", "TEXT", []string{"text", "character varying", "character", "name"}},
-		{"tstamp", "BIGINT", []string{"smallint", "integer", "bigint"}},
+		{"tstamp", "BIGINT", []string{"integer", "bigint"}},
 	} {
 		is, there := r.Columns[c.name]
 		is, _, _ = strings.Cut(is, "(")
@@ -226,6 +254,10 @@ func (in *inspector) judgeRights(r *relation) {
 	if r.MaySelect && in.table.empty && !r.MayInsert {
 		missing = append(missing, "INSERT")
 	}
+	if !r.MayUse {
+		in.problem(fmt.Sprintf("%s: the role may not use schema %s", cluster.ReasonMisconfigured, quoteName(r.Schema)),
+			in.mend("GRANT USAGE ON SCHEMA "+quoteName(r.Schema)+" TO "+quoteName(in.about.Role)+";"))
+	}
 	if len(missing) == 0 {
 		return
 	}
@@ -243,9 +275,13 @@ func (in *inspector) judgeRows(r *relation) {
 		if _, fine := r.Columns["tstamp_us"]; fine {
 			order += ", tstamp_us DESC NULLS LAST"
 		}
-		in.problem(fmt.Sprintf("%s: table %s must hold one row and holds %s. "+
-			"While no monitor runs, this keeps the newest", cluster.ReasonMisconfigured, r.name(), counted(in.rows)),
-			in.mend("DELETE FROM "+r.name()+" WHERE ctid <> (", "  SELECT ctid FROM "+r.name(), "  ORDER BY "+order+" LIMIT 1);"))
+		in.problem(fmt.Sprintf("%s: table %s must hold one row and holds %s. While no monitor runs, "+
+			"this keeps the one that names this server, else the newest", cluster.ReasonMisconfigured, r.name(), counted(in.rows)),
+			in.mend("DELETE FROM "+r.name()+" WHERE ctid <> (", "  SELECT ctid FROM "+r.name(),
+				"  ORDER BY coalesce(master IN ("+strings.Join(rowNames(in.Node), ", ")+"), false) DESC,",
+				"    "+order+" LIMIT 1);"))
+	case in.rowErr != nil && classify(in.rowErr).reason != cluster.ReasonMisconfigured:
+		in.problem(fmt.Sprintf("%s: the row cannot be read: %s", classify(in.rowErr).reason, classify(in.rowErr).text))
 	case in.rowErr != nil:
 		in.problem(fmt.Sprintf("%s: %s", classify(in.rowErr).reason, classify(in.rowErr).text),
 			in.mend("UPDATE "+r.name()+" SET cluster_id = coalesce(cluster_id, -1),",
@@ -253,6 +289,16 @@ func (in *inspector) judgeRows(r *relation) {
 	case in.table.empty:
 		in.fine(fmt.Sprintf("table %s is empty: the first beat inserts its row", r.name()))
 	}
+}
+
+// rowNames returns the literals by which rows can name a node: the original wrote
+// IPv6 addresses without brackets.
+func rowNames(n cluster.Node) []string {
+	names := []string{literal(n.String())}
+	if strings.Contains(n.Host, ":") {
+		names = append(names, literal(fmt.Sprintf("%s:%d", n.Host, n.Port)))
+	}
+	return names
 }
 
 func counted(rows int) string {
@@ -278,27 +324,6 @@ func (in *inspector) judgeRoom() {
 func whoConnects() []string {
 	return []string{"SELECT usename, application_name, client_addr, count(*)",
 		"  FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC;"}
-}
-
-// unconnected judges why there is no connection to a node.
-func unconnected(s Settings, n cluster.Node, err error) Finding {
-	f := classify(err)
-	if late(err) && f.reason == cluster.ReasonTimeout {
-		f.text = "no connection within " + s.ConnectTimeout.String()
-	}
-	a := access{user: s.User, database: s.DBName, node: n, tls: slices.Contains([]string{"require", "verify-ca", "verify-full"}, s.SSLMode)}
-	if user, err := s.userName(); err == nil {
-		a.user = user
-	}
-	if a.database == "" {
-		a.database = a.user
-	}
-	var said *pgconn.PgError
-	var remedies []Remedy
-	if errors.As(err, &said) {
-		remedies = a.afterRefusal(said)
-	}
-	return Finding{Problem, fmt.Sprintf("%s: cannot connect: %s", f.reason, withHint(f.text, networkHint(f.reason))), remedies}
 }
 
 // networkHint says where to look when the server said nothing.

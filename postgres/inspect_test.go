@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"plusmoin/cluster"
 	"plusmoin/internal/pglab"
 )
@@ -97,42 +95,6 @@ func TestInspectHostileServers(t *testing.T) {
 				t.Errorf("after %v: %+v", time.Since(began), in)
 			}
 		})
-	}
-}
-
-// What makes a server let us in, by what it said.
-func TestAfterRefusal(t *testing.T) {
-	plain := access{user: "plusmoin", database: "plusmoin", node: cluster.Node{Host: "127.0.0.1", Port: 1}}
-	odd := access{user: "all", database: `my "db"`, node: cluster.Node{Host: "/run", Port: 1}}
-	secure := plain
-	secure.tls = true
-	for _, c := range []struct {
-		a             access
-		code, message string
-		want          string
-	}{
-		{plain, "28000", `no pg_hba.conf entry for host "10.0.0.1", user "plusmoin"`, "host    plusmoin    plusmoin    10.0.0.1/32    scram-sha-256"},
-		{plain, "28000", `no pg_hba.conf entry for host "fd00::5", user "plusmoin"`, "host    plusmoin    plusmoin    fd00::5/128    scram-sha-256"},
-		{plain, "28000", `no pg_hba.conf entry for host "::ffff:10.0.0.1"`, "host    plusmoin    plusmoin    10.0.0.1/32    scram-sha-256"},
-		{plain, "28000", `pas d'entrée dans pg_hba.conf`, "host    plusmoin    plusmoin    127.0.0.1/32    scram-sha-256"},
-		{secure, "28000", "pg_hba.conf rejects connection", "hostssl    plusmoin    plusmoin    127.0.0.1/32    scram-sha-256"},
-		{odd, "28000", "pg_hba.conf rejects connection", `local    "my "db""    "all"    scram-sha-256`},
-		{odd, "28000", `role "all" does not exist`, "CREATE ROLE \"all\" LOGIN;\n\\password \"all\""},
-		{odd, "3D000", "", `CREATE DATABASE "my ""db""" OWNER "all";`},
-		{plain, "55000", "", "ALTER DATABASE plusmoin ALLOW_CONNECTIONS true;"},
-		{plain, "53300", `too many connections for database "plusmoin"`, "ALTER DATABASE plusmoin CONNECTION LIMIT -1;"},
-		{plain, "53300", "sorry, too many clients already", strings.Join(whoConnects(), "\n")},
-		{plain, "57P03", "the database system is not accepting connections", "hot_standby = on"},
-		{plain, "57P03", "the database system is starting up", ""},
-		{plain, "XX000", "", ""},
-	} {
-		var got string
-		for _, r := range c.a.afterRefusal(&pgconn.PgError{Code: c.code, Message: c.message}) {
-			got = strings.Join(r.Lines, "\n")
-		}
-		if got != c.want {
-			t.Errorf("%s %s: %q, want %q", c.code, c.message, got, c.want)
-		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ const (
 func checkCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
-		Short: "tell what plusmoin can see and do on every node, and what to mend",
+		Short: "tell what plusmoin can see and do on every node, and what to fix",
 		Long: `Check reads the configuration, connects to every node and tells what plusmoin
 can see and do there. Where something is missing it prints the lines that mend
 it, ready to paste. It writes nothing on the servers, and may be used while
@@ -37,7 +38,7 @@ It exits with 1 if something keeps plusmoin from its work, else with 0.`,
 			if err != nil {
 				return err
 			}
-			c := check{cfg: cfg, running: runningMonitor(cfg), addresses: lookupHosts(cmd.Context(), cfg)}
+			c := check{cfg: cfg, path: path, running: runningMonitor(cfg), addresses: lookupHosts(cmd.Context(), cfg)}
 			if c.seen, err = inspectNodes(cmd.Context(), cfg); err != nil {
 				return err
 			}
@@ -55,6 +56,7 @@ It exits with 1 if something keeps plusmoin from its work, else with 0.`,
 // check is what a check judges by.
 type check struct {
 	cfg       config.Config
+	path      string // of the configuration
 	now       time.Time
 	seen      []postgres.Inspection // in the order of the nodes
 	running   *status.Document      // of plusmoin on this machine; nil if it does not run
@@ -82,7 +84,7 @@ func (c check) general(warnings []config.Warning) []postgres.Finding {
 	if len(found) == 0 {
 		found = append(found, fine("valid"))
 	}
-	return append(found, c.descriptors()...)
+	return slices.Concat(found, c.descriptors(), c.machine(c.path))
 }
 
 // descriptors tells that a plusmoin started from where the check is would be

@@ -115,6 +115,9 @@ func (c check) slaveFindings(i int) []postgres.Finding {
 	if up := seen.Facts.Receiver; up.Running {
 		found = append(found, fine("streams from %s; takes a silent master for alive for %s (wal_receiver_timeout)",
 			up.Upstream, short(seen.ReceiverTimeout)))
+		if seen.ReceiverTimeout > longReceiverTimeout || seen.ReceiverTimeout == 0 {
+			found = append(found, slowToHear(seen.ReceiverTimeout))
+		}
 	} else if up.Known {
 		found = append(found, note("streams from nowhere: it will be lost once it lags"))
 	}
@@ -126,6 +129,25 @@ func (c check) slaveFindings(i int) []postgres.Finding {
 		found = append(found, c.delayed(own, seen.ApplyDelay))
 	}
 	return found
+}
+
+// longReceiverTimeout is beyond which it is worth a word how long a slave waits
+// for a silent master.
+const longReceiverTimeout = 30 * time.Second
+
+// slowToHear tells what a long wal_receiver_timeout costs: a master that vanished
+// is sure to be dead only when its slaves have given it up.
+func slowToHear(timeout time.Duration) postgres.Finding {
+	most := "never, since wal_receiver_timeout is 0"
+	if timeout > 0 {
+		most = "after up to " + short(timeout) + " (wal_receiver_timeout)"
+	}
+	f := note("a frozen or vanished master turns from unconfirmed_master to dead_master %s", most)
+	f.Remedies = []postgres.Remedy{{
+		Where: "for 10 s, in psql on this slave, as a superuser",
+		Lines: []string{"ALTER SYSTEM SET wal_receiver_timeout = '10s';", "SELECT pg_reload_conf();"},
+	}}
+	return f
 }
 
 // masterless judges a slave of which no node is the master. Nothing is said

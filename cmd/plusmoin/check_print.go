@@ -64,7 +64,7 @@ func (p printer) finding(f postgres.Finding) {
 		if i > 0 {
 			or = "or "
 		}
-		for _, line := range wrapped(or+r.Where+":", columns-10) {
+		for _, line := range wrapped(or+printable(r.Where)+":", columns-10) {
 			p.line("          %s", line)
 		}
 		for _, line := range r.Lines {
@@ -88,7 +88,7 @@ func (p printer) mark(w postgres.Weight) string {
 }
 
 func (p printer) delays(delays []delay) {
-	p.line("at worst plusmoin tells of")
+	p.line("worst-case detection time")
 	for _, d := range delays {
 		for i, line := range wrapped(d.how, columns-30) {
 			if i == 0 {

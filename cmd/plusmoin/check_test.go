@@ -127,7 +127,7 @@ func spoils() []spoilt {
 		{name: "no table", spoil: "DROP TABLE heartbeat; REVOKE CREATE ON SCHEMA public FROM pg_database_owner",
 			mark: "PROBLEM", words: "may not make it in schema public", paste: "GRANT CREATE ON SCHEMA public TO plusmoin;",
 			undo: "GRANT CREATE ON SCHEMA public TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM plusmoin"},
-		{name: "no schema", spoil: "REVOKE ALL ON SCHEMA public FROM PUBLIC, pg_database_owner",
+		{name: "no schema", spoil: "DROP TABLE heartbeat; REVOKE ALL ON SCHEMA public FROM PUBLIC, pg_database_owner",
 			mark: "PROBLEM", words: "no schema that the role may use", paste: "GRANT USAGE, CREATE ON SCHEMA public TO plusmoin;",
 			undo: "GRANT ALL ON SCHEMA public TO pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC; REVOKE ALL ON SCHEMA public FROM plusmoin"},
 		{name: "three columns", spoil: theirs + "ALTER TABLE heartbeat DROP tstamp_us; GRANT SELECT, UPDATE ON heartbeat TO plusmoin",
@@ -144,7 +144,8 @@ func spoils() []spoilt {
 			mark: "PROBLEM", words: "no right to INSERT", paste: "GRANT INSERT ON TABLE public.heartbeat TO plusmoin;"},
 		{name: "many rows", spoil: "INSERT INTO heartbeat VALUES (7, 'a:1', 5, 8), (7, 'a:1', 5, 9), (7, 'a:1', NULL, 9)",
 			mark: "PROBLEM", words: "must hold one row and holds 4. While no monitor runs",
-			paste: "DELETE FROM public.heartbeat WHERE ctid <> (\n  SELECT ctid FROM public.heartbeat\n  ORDER BY tstamp DESC NULLS LAST, tstamp_us DESC NULLS LAST LIMIT 1);"},
+			paste: "DELETE FROM public.heartbeat WHERE ctid <> (\n  SELECT ctid FROM public.heartbeat\n" +
+				"  ORDER BY coalesce(master IN ('127.0.0.1:PORT'), false) DESC,\n    tstamp DESC NULLS LAST, tstamp_us DESC NULLS LAST LIMIT 1);"},
 		{name: "nulls", spoil: "UPDATE heartbeat SET master = NULL, tstamp = NULL", mark: "PROBLEM", words: "not null",
 			paste: "UPDATE public.heartbeat SET cluster_id = coalesce(cluster_id, -1),\n  master = coalesce(master, '-'), tstamp = coalesce(tstamp, 0);"},
 		{name: "unlogged", spoil: "ALTER TABLE heartbeat SET UNLOGGED", mark: "PROBLEM", words: "unlogged",
@@ -164,30 +165,39 @@ func spoils() []spoilt {
 		{name: "no database", conf: conf{"dbname": "Other one"}, mark: "PROBLEM", words: "misconfigured: cannot connect",
 			paste: `CREATE DATABASE "Other one" OWNER plusmoin;`},
 		{name: "no role", conf: conf{"user": "user", "dbname": "plusmoin"}, mark: "PROBLEM", words: "auth: cannot connect",
-			paste: "CREATE ROLE \"user\" LOGIN;\n\\password \"user\""},
+			paste: "CREATE ROLE \"user\" LOGIN;\nSET password_encryption = 'scram-sha-256';\n\\password \"user\""},
 	}
 }
 
 // Every finding goes away by pasting what check printed for it.
 func TestCheckPrintsWhatMends(t *testing.T) {
+	t.Run("access", func(t *testing.T) { pasteEach(t, spoils()) })
+	t.Run("obstacles", func(t *testing.T) { pasteEach(t, obstacles()) })
+}
+
+// pasteEach spoils a server in one way after the other, pastes what check prints
+// and sees the finding gone.
+func pasteEach(t *testing.T, list []spoilt) {
 	t.Parallel()
 	server, err := pglab.New(t).Master(t.Context(), "m", pglab.HBA("host all all 127.0.0.1/32 trust"))
 	must(t, err)
 	w := newWatch(t, conf{"heartbeat": 0.1}, nodesOf(server)...)
+	w.letDaemonIn()
 	before := maps.Clone(w.conf)
 	query(t, server, wellTable+"GRANT pg_read_all_stats TO plusmoin")
 	if c := w.check(); !strings.HasSuffix(c.text, "\n1 node, 0 problems, 0 notes: plusmoin can do its work\n") {
 		t.Fatalf("of a master that is well:\n%s", c.text)
 	}
-	for _, s := range spoils() {
+	for _, s := range list {
 		t.Run(s.name, func(t *testing.T) {
 			w.t = t
 			w.configure(s.conf, nodesOf(server)...)
 			query(t, server, s.spoil)
-			if got := w.check().found(s.mark, s.words); got != s.paste {
-				t.Errorf("says to paste\n%s\nwant\n%s", got, s.paste)
+			paste := strings.ReplaceAll(s.paste, "PORT", fmt.Sprint(server.Port()))
+			if got := w.check().found(s.mark, s.words); got != paste {
+				t.Errorf("says to paste\n%s\nwant\n%s", got, paste)
 			}
-			statements, _, _ := strings.Cut(s.paste, "\\") // a password is asked for on a terminal
+			statements, _, _ := strings.Cut(paste, "\\") // a password is asked for on a terminal
 			query(t, server, statements)
 			w.check().absent(s.words)
 			query(t, server, s.undo)
@@ -214,8 +224,9 @@ func TestCheckPrintsTheLineOfAccess(t *testing.T) {
 	w.configure(conf{"sslmode": "require"}, nodesOf(server)...)
 	w.check().found("PROBLEM", "tls: cannot connect")
 	w.configure(conf{"sslmode": "prefer", "password": "not it"}, nodesOf(server)...)
-	if got := w.check().found("PROBLEM", "auth: cannot connect"); got != `\password plusmoin` {
-		t.Errorf("for a wrong password: %q", got)
+	c := w.check()
+	if c.found("PROBLEM", "auth: cannot connect"); !strings.Contains(c.text, "SET password_encryption = 'scram-sha-256';\n            \\password plusmoin\n") {
+		t.Errorf("for a wrong password:\n%s", c.text)
 	}
 	must(t, server.Kill(t.Context()))
 	w.check().found("PROBLEM", "refused: cannot connect")
