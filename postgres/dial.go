@@ -5,36 +5,11 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// slots bounds how many connects are under way at once, so that a thousand
-// servers that come back together are not met by a thousand handshakes.
-type slots chan struct{}
-
-const (
-	connectsAtOnce = 64
-	// A connect that takes longer than this waits for a server, not for us:
-	// it keeps no other from starting.
-	slotTime = time.Second
-)
-
-// take waits for a slot. The slot is given back by calling release or, at the
-// latest, after slotTime.
-func (s slots) take(ctx context.Context) (release func(), err error) {
-	select {
-	case s <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	once := sync.OnceFunc(func() { <-s })
-	timer := time.AfterFunc(slotTime, once)
-	return func() { timer.Stop(); once() }, nil
-}
 
 // HostTimeout is after how long a host that vanished is noticed by an idle
 // connection to it: the keepalives begin earlier, and the kernel gives up this
@@ -99,11 +74,14 @@ func (d *dialing) dial(ctx context.Context, network, address string) (net.Conn, 
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3},
 		Control:         limitUnacknowledged,
 	}
+	slot := slotOf(ctx)
+	slot.dialing()
 	conn, err := dialer.DialContext(ctx, network, address)
-	if err == nil {
-		d.raw = conn
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	d.raw = slot.watch(conn)
+	return d.raw, nil
 }
 
 // limitUnacknowledged does for data that was sent what keepalives do for an

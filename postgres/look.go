@@ -17,7 +17,7 @@ type table struct {
 // sight is what one look on a session gave.
 type sight struct {
 	cluster.Sighting
-	began     time.Time // when it was asked for
+	asked     bool // for facts too
 	table     table
 	walTLI    uint32 // of the WAL receiver, 0 if not seen
 	slowFacts bool
@@ -43,6 +43,7 @@ func (s *session) look(deadline time.Time, facts bool) (*sight, error) {
 		return nil, errUnusable
 	}
 	seen := s.judge(replies)
+	seen.asked = facts
 	seen.slowFacts = seen.slowFacts || err != nil
 	seen.Latency = time.Since(began)
 	if err == nil {

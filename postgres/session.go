@@ -32,13 +32,14 @@ var errUnusable = errors.New("the session lost its prepared statements, as behin
 
 // connect makes a session when there is a slot; ctx ends the wait for that, and
 // the connect.
-func connect(ctx, life context.Context, s Settings, n cluster.Node, free slots) (*session, error) {
-	release, err := free.take(ctx)
+func connect(ctx, life context.Context, s Settings, n cluster.Node, free *slots) (*session, error) {
+	slot, err := free.take(ctx, n.Host, true, s.ConnectTimeout)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	return establish(ctx, life, s, n)
+	made, err := establish(slot.in(ctx), life, s, n)
+	slot.done(err)
+	return made, err
 }
 
 // establish makes a session that lives no longer than life, within
