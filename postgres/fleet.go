@@ -102,6 +102,9 @@ func (f *Fleet) Look(ctx context.Context, nodes []cluster.Node, urgent func(clus
 		}
 	}
 	r.hear(waited, seen)
+	if r.strained(waited, seen) {
+		f.common.slots.strain(r.began)
+	}
 	f.refresh(r, waited, seen)
 	r.hear(r.glance(failing, seen), seen)
 	if time.Since(r.began) > f.settings.QueryTimeout+heldUp {
@@ -148,6 +151,22 @@ func (r *round) hear(targets []*target, seen map[cluster.Node]cluster.Sighting) 
 		seen[t.node] = t.await(r)
 	}
 }
+
+// strained reports whether many nodes took long to answer, or did not: then the
+// servers or this machine have too much to do, and connects are to leave them time
+// for looks.
+func (r *round) strained(waited []*target, seen map[cluster.Node]cluster.Sighting) bool {
+	slow := 0
+	for _, t := range waited {
+		if s := seen[t.node]; s.Latency > r.patience/2 || s.Outcome == cluster.Failed && s.Reason == cluster.ReasonTimeout {
+			slow++
+		}
+	}
+	return slow > few && slow > len(waited)/10
+}
+
+// few nodes may be slow for reasons of their own.
+const few = 5
 
 // glance enters what targets that failed before have to say by the end of a
 // moment. It returns those that were asked again: they are well and will answer at

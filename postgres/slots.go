@@ -271,6 +271,14 @@ func (w *slot) done(err error) {
 	s.forget(w.host)
 }
 
+// strain says that connects which began by then take the time away from
+// exchanges that may not take long.
+func (s *slots) strain(began time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all.cut(began, time.Now())
+}
+
 // window is how many connects may be under way.
 type window struct {
 	limit     float64
