@@ -1,0 +1,74 @@
+package postgres
+
+import (
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"plusmoin/cluster"
+)
+
+// Many slow answers are a sign that there is too much to do, a few are not.
+func TestStrained(t *testing.T) {
+	const patience = time.Second
+	slow := cluster.Sighting{Outcome: cluster.Answered, Latency: patience * 2 / 3}
+	mute := silent(patience)
+	fine := cluster.Sighting{Outcome: cluster.Answered, Latency: patience / 3}
+	refused := cluster.Sighting{Outcome: cluster.Failed, Reason: cluster.ReasonRefused}
+	for _, c := range []struct {
+		nodes, slow int
+		how         cluster.Sighting
+		want        bool
+	}{
+		{10, few, slow, false}, {10, few + 1, slow, true}, {10, few + 1, mute, true},
+		{100, 10, slow, false}, {100, 11, slow, true}, {100, 100, fine, false}, {100, 100, refused, false},
+	} {
+		r, seen := &round{patience: patience}, map[cluster.Node]cluster.Sighting{}
+		var waited []*target
+		for i := range c.nodes {
+			n := cluster.Node{Host: "h", Port: i}
+			waited = append(waited, &target{connLoop: &connLoop{node: n}})
+			seen[n] = fine
+			if i < c.slow {
+				seen[n] = c.how
+			}
+		}
+		if got := r.strained(waited, seen); got != c.want {
+			t.Errorf("%d of %d, %+v: %v", c.slow, c.nodes, c.how, got)
+		}
+	}
+}
+
+// What a node says to an earlier look is not the answer to this one, even if this
+// one waits for the node: its failure to answer was forgiven.
+func TestForgiven(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	n := fakeServer(t, speaker{func(_ net.Conn, sql string) bool {
+		if sql == rowSQL {
+			asked.Add(1)
+		}
+		return true
+	}}.serve)
+	f := openFleet(t, labSettings())
+	lookUntil(t, f, n, answered)
+	before := asked.Load()
+	node := f.targets[n]
+	held := make(chan struct{})
+	node.post(func() { <-held })
+	f.settings = &Settings{QueryTimeout: 50 * time.Millisecond}
+	if seen := lookAt(t, f, n); answered(seen) || !node.failing {
+		t.Fatalf("%+v", seen)
+	}
+	forgive([]*target{node})
+	settings := labSettings()
+	f.settings = &settings
+	time.AfterFunc(20*time.Millisecond, func() { close(held) })
+	if seen := lookAt(t, f, n); !answered(seen) || node.open.number != 0 {
+		t.Errorf("%+v", seen)
+	}
+	if got := asked.Load() - before; got != 2 {
+		t.Errorf("asked %d times for two looks", got)
+	}
+}
