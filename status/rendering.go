@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 
 	"plusmoin/cluster"
 )
@@ -57,7 +58,8 @@ func (r *rendering) encode(w io.Writer, d Document) error {
 // renew renders anew what differs from the last document.
 func (r *rendering) renew(d Document) error {
 	frame := d
-	frame.UpdatedAt, frame.Round, frame.Nodes = Document{}.UpdatedAt, Round{}, map[string]cluster.Detail{}
+	frame.UpdatedAt, frame.Round, frame.Nodes = time.Time{}, Round{}, map[string]cluster.Detail{}
+	frame.Snapshot.Round, frame.Took, frame.At = 0, 0, time.Time{} // which are not written
 	if r.parts == nil || !reflect.DeepEqual(frame, r.frame) {
 		parts, err := render(frame, `"updated_at":"0001-01-01T00:00:00Z"`, `"round":{"number":0,"duration_ms":0}`, `"nodes":{}`)
 		if err != nil {

@@ -3,6 +3,7 @@ package status
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -80,6 +81,28 @@ func changeNode(random *rand.Rand, detail cluster.Detail) cluster.Detail {
 		detail.Error, detail.Suspect = &text, !detail.Suspect
 	}
 	return detail
+}
+
+// What rounds change is not rendered, and nothing else is either.
+func TestRenderingIsUsedAgain(t *testing.T) {
+	var r rendering
+	d := sample()
+	name := "s<1>:5433"
+	for i := range 3 {
+		kept := r.parts
+		detail, number := d.Nodes[name], float64(i)
+		detail.Timestamp, detail.LatencyMS = &number, &number
+		d.Nodes = map[string]cluster.Detail{name: detail}
+		d.Round.Number, d.UpdatedAt = uint64(i), time.Unix(int64(i), 0)
+		d.Snapshot.Round, d.Took, d.At = uint64(i), time.Duration(i), time.Unix(int64(i), 0)
+		was := r.nodes[name].parts
+		if err := r.encode(io.Discard, d); err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 && (&kept[0] != &r.parts[0] || &was[0] != &r.nodes[name].parts[0]) {
+			t.Errorf("document %d is rendered anew", i)
+		}
+	}
 }
 
 // Many nodes are not kept.
