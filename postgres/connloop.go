@@ -41,7 +41,7 @@ type connLoop struct {
 	urgent  bool     // as was the last look: what failed is tried again before the next
 	backoff backoff
 	memory  memory
-	trouble string // the last error inside plusmoin, as logged
+	trouble trouble
 }
 
 // common is what all loops of a fleet share.
@@ -216,15 +216,24 @@ func (l *connLoop) broken(err *internalError) {
 	l.wake()
 }
 
-// report logs an error inside plusmoin, with its stack unless it has just come
-// before: a server that can cause it can do so at every look.
+// trouble is the last error inside plusmoin and when it was logged.
+type trouble struct {
+	text string
+	at   time.Time
+}
+
+// troublePause is for how long the same error is not logged again: a server that
+// can cause it can do so at every look.
+const troublePause = time.Hour
+
+// report logs an error inside plusmoin with its stack.
 func (l *connLoop) report(err *internalError) {
-	if l.trouble == err.Error() {
-		l.log.Debug("internal error again", "node", l.node.String(), "error", err.Error())
+	if l.trouble.text == err.text && time.Since(l.trouble.at) < troublePause {
+		l.log.Debug("internal error again", "node", l.node.String(), "error", err.text)
 		return
 	}
-	l.trouble = err.Error()
-	l.log.Error("internal error, the connection is made anew", "node", l.node.String(), "error", err.Error(), "stack", err.stack)
+	l.trouble = trouble{err.text, time.Now()}
+	l.log.Error("internal error, the connection is made anew", "node", l.node.String(), "error", err.text, "stack", err.stack)
 }
 
 // internalError is a panic.

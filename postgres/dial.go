@@ -80,7 +80,7 @@ func (d *dialing) dial(ctx context.Context, network, address string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	d.raw = slot.watch(conn)
+	d.raw = slot.watch(unheard(conn))
 	return d.raw, nil
 }
 

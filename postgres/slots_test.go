@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,19 +179,20 @@ func TestSlotsOfAHost(t *testing.T) {
 // are few, each is done soon; if there are too many, none is in time.
 type mill struct {
 	work time.Duration // for one connect
-	busy int           // connects under way
-	most int
+	busy atomic.Int64  // connects under way
+	most atomic.Int64
 }
 
 // serve does what there is to be done for one connect, and returns whether that
 // took no longer than it may.
 func (m *mill) serve(w *slot) error {
-	m.busy++
-	m.most = max(m.most, m.busy)
-	defer func() { m.busy-- }()
+	now := m.busy.Add(1)
+	defer m.busy.Add(-1)
+	for most := m.most.Load(); now > most && !m.most.CompareAndSwap(most, now); most = m.most.Load() {
+	}
 	const parts = 20
 	for began, part := time.Now(), 0; part < parts; part++ {
-		time.Sleep(m.work / parts * time.Duration(m.busy))
+		time.Sleep(m.work / parts * time.Duration(m.busy.Load()))
 		if time.Since(began) > slotTimeout {
 			return context.DeadlineExceeded
 		}
@@ -207,7 +209,8 @@ func TestSlotsAdapt(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const count = 1000
 				s, m := newSlots(), &mill{work: work}
-				failures, done := 0, make(chan bool)
+				var failures atomic.Int64
+				done := make(chan bool)
 				began := time.Now()
 				for i := range count {
 					go func() {
@@ -219,7 +222,7 @@ func TestSlotsAdapt(t *testing.T) {
 							if err == nil {
 								break
 							}
-							failures++
+							failures.Add(1)
 						}
 					}()
 				}
@@ -227,9 +230,9 @@ func TestSlotsAdapt(t *testing.T) {
 					<-done
 				}
 				took := time.Since(began)
-				t.Logf("%v of work, done in %v, %d in vain, at most %d at once", count*work, took, failures, m.most)
-				if failures > count/10 || took > 2*count*work+10*time.Second {
-					t.Errorf("%d in vain, took %v for %v of work", failures, took, count*work)
+				t.Logf("%v of work, done in %v, %d in vain, at most %d at once", count*work, took, failures.Load(), m.most.Load())
+				if failures.Load() > count/10 || took > 2*count*work+10*time.Second {
+					t.Errorf("%d in vain, took %v for %v of work", failures.Load(), took, count*work)
 				}
 			})
 		})
