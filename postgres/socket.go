@@ -85,7 +85,8 @@ func (s *socket) explain(t *transfer, err error) error {
 // some makes one system call and returns false if there is nothing to be done yet.
 func (t *transfer) some(descriptor uintptr) bool {
 	for {
-		n, _, errno := syscall.RawSyscall(t.call, descriptor, uintptr(unsafe.Pointer(unsafe.SliceData(t.rest))), uintptr(len(t.rest)))
+		start := unsafe.Pointer(unsafe.SliceData(t.rest)) //nolint:gosec // the system is told where to read or write
+		n, _, errno := syscall.RawSyscall(t.call, descriptor, uintptr(start), uintptr(len(t.rest)))
 		switch {
 		case errno == 0:
 			t.n += int(n)
