@@ -70,12 +70,19 @@ func (l *connLoop) exchange(facts bool) (cluster.Sighting, error) {
 		return cluster.Sighting{}, err
 	}
 	l.backoff.setbacks = 0
+	if l.wakes.well() {
+		l.log.Warn("drops of a node's connection do not wake any more", "node", l.node.String(), "error", l.wakes.warning(began).text)
+	}
 	if seen.slowFacts {
 		l.log.Info("facts are slow and left out for a while", "node", l.node.String())
 	}
 	l.memory.take(seen, began)
 	if seen.Outcome == cluster.Answered {
-		seen.Reason, seen.Error = l.warning.reason, l.warning.text
+		w := l.warning
+		if w == (fault{}) {
+			w = l.wakes.warning(began)
+		}
+		seen.Reason, seen.Error = w.reason, w.text
 	}
 	return seen.Sighting, nil
 }
@@ -102,6 +109,9 @@ func silent(within time.Duration) cluster.Sighting {
 // is well again. What was said before and not yet heard was not asked for and is
 // replaced: only then can there be two.
 func (l *connLoop) tell(s cluster.Sighting) {
+	if s.Outcome == cluster.Failed {
+		l.wakes = wakes{} // it had reason to
+	}
 	a := answer{l.look.number, s}
 	l.look = question{}
 	select {

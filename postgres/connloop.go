@@ -40,6 +40,7 @@ type connLoop struct {
 	beat    uint64   // the number of the beat that is to be answered; 0 if none is
 	urgent  bool     // as was the last look: what failed is tried again before the next
 	backoff backoff
+	wakes   wakes
 	memory  memory
 	trouble trouble
 }
@@ -180,7 +181,14 @@ func (l *connLoop) next() func() {
 func (l *connLoop) interrupted(err error) {
 	l.log.Debug("connection dropped", "node", l.node.String(), "error", classify(err).text)
 	l.drop()
-	l.wake()
+	l.alarm()
+}
+
+// alarm wakes the monitor, unless the node has lost the right to.
+func (l *connLoop) alarm() {
+	if l.wakes.drop(time.Now()) {
+		l.wake()
+	}
 }
 
 // wake says that a kept connection dropped; many drops are said once.
@@ -213,7 +221,7 @@ func (l *connLoop) broken(err *internalError) {
 		l.tell(failed(err))
 		return
 	}
-	l.wake()
+	l.alarm()
 }
 
 // trouble is the last error inside plusmoin and when it was logged.
