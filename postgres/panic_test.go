@@ -72,10 +72,13 @@ func TestPanicInALook(t *testing.T) {
 	case <-f.Dropped():
 	case <-t.Context().Done():
 	}
-	done := make(chan *session)
+	done := make(chan struct{})
 	until(t, func() bool { return answered(f.Look(t.Context(), nodes[:], nil)[nodes[0]]) }, func() {})
-	loop.post(func() { done <- loop.session })
-	(<-done).conn.conn = nil // the next exchange breaks
+	loop.post(func() {
+		loop.session.conn.conn = nil // the next exchange breaks
+		close(done)
+	})
+	<-done
 	seen := f.Look(t.Context(), nodes[:], nil)[nodes[0]]
 	if seen.Outcome != cluster.Failed || seen.Reason != cluster.ReasonBadAnswer || !strings.HasPrefix(seen.Error, "internal error: ") {
 		t.Errorf("%+v", seen)
