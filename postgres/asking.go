@@ -106,8 +106,8 @@ func silent(within time.Duration) cluster.Sighting {
 }
 
 // tell answers the look that is to be answered; without one it says that the node
-// is well again. What was said before and not yet heard was not asked for and is
-// replaced: only then can there be two.
+// is well again. Where the last answer has not been heard yet, this one takes its
+// place, as the answer to the same look: the fleet waits for that.
 func (l *connLoop) tell(s cluster.Sighting) {
 	if s.Outcome == cluster.Failed {
 		l.wakes = wakes{} // it had reason to
@@ -115,7 +115,8 @@ func (l *connLoop) tell(s cluster.Sighting) {
 	a := answer{l.look.number, s}
 	l.look = question{}
 	select {
-	case <-l.answers:
+	case unheard := <-l.answers:
+		a.number = max(a.number, unheard.number)
 	default:
 	}
 	l.answers <- a

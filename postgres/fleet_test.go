@@ -72,3 +72,20 @@ func TestForgiven(t *testing.T) {
 		t.Errorf("asked %d times for two looks", got)
 	}
 }
+
+// That a node is well again does not take away the answer to a look.
+func TestWellAgainIsTheAnswer(t *testing.T) {
+	l := newConnLoop(t.Context(), cluster.Node{}, nil, nil)
+	l.look.number = 7
+	l.tell(silent(time.Second))
+	l.tell(cluster.Sighting{Outcome: cluster.Answered})
+	if a := <-l.answers; a.number != 7 || !answered(a.Sighting) {
+		t.Errorf("%+v", a)
+	}
+	l.tell(cluster.Sighting{Outcome: cluster.Answered})
+	l.look.number = 8
+	l.tell(silent(time.Second))
+	if a := <-l.answers; a.number != 8 || answered(a.Sighting) {
+		t.Errorf("%+v", a)
+	}
+}
