@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -87,5 +88,26 @@ func TestWellAgainIsTheAnswer(t *testing.T) {
 	l.tell(silent(time.Second))
 	if a := <-l.answers; a.number != 8 || answered(a.Sighting) {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A failure that was told when the look was over is not told again when the node's
+// own deadline has passed a moment later: that is one failure and not two.
+func TestOneFailureIsToldOnce(t *testing.T) {
+	l := newConnLoop(t.Context(), cluster.Node{}, nil, &common{})
+	node := &target{connLoop: l}
+	node.ask(question{number: 1}, true)
+	l.asking.Store(1)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	first := &round{question: question{number: 1}, ctx: t.Context(), within: over, patience: time.Second}
+	if seen := node.await(first); seen.Outcome != cluster.Failed || !node.failing {
+		t.Fatalf("%+v", seen)
+	}
+	l.answers <- answer{1, silent(time.Second)}
+	second := &round{question: question{number: 2}, ctx: t.Context(), within: over}
+	seen, again := node.glance(over, second)
+	if seen.Outcome != cluster.Connecting || seen.Reason != cluster.ReasonTimeout || again || node.open.number != 2 {
+		t.Errorf("%+v, asked again: %v, %+v", seen, again, node.open)
 	}
 }

@@ -26,9 +26,15 @@ func (m *memory) wants(asked bool, began time.Time) bool {
 	return (asked || !m.complete) && !began.Before(m.from)
 }
 
-// stale reports whether a look that did not ask for facts should have done so.
+// stale reports whether a look that did not ask for facts should have done so:
+// they are of another role or another server.
 func (m *memory) stale(seen *sight) bool {
-	return !seen.asked && m.complete && seen.Outcome == cluster.Answered && seen.Slave != m.slave
+	if seen.asked || !m.complete || seen.Outcome != cluster.Answered {
+		return false
+	}
+	was, is := m.facts, seen.Facts
+	return seen.Slave != m.slave || was.SystemID != is.SystemID || was.Started != is.Started ||
+		was.ServerAddr != is.ServerAddr || was.ServerPort != is.ServerPort
 }
 
 // take keeps of a look what is needed later, and completes it with what earlier

@@ -21,6 +21,7 @@ type target struct {
 type asked struct {
 	number uint64 // 0: none
 	urgent bool   // and the loop knows
+	failed bool   // that it failed was told when it was over
 }
 
 // begin asks for a look unless one is still under way, which may become urgent.
@@ -38,7 +39,7 @@ func (t *target) begin(q question, urgent bool) {
 }
 
 func (t *target) ask(q question, urgent bool) {
-	t.open = asked{q.number, urgent}
+	t.open = asked{number: q.number, urgent: urgent}
 	t.post(func() { t.answerLook(q, urgent) })
 }
 
@@ -124,6 +125,7 @@ func (t *target) mute(r *round) cluster.Sighting {
 	if t.asking.Load() != t.open.number {
 		return t.connecting()
 	}
+	t.open.failed = true
 	sighting := silent(r.patience)
 	t.last = fault{sighting.Reason, sighting.Error}
 	return sighting
@@ -142,8 +144,13 @@ func (t *target) glance(moment context.Context, r *round) (s cluster.Sighting, a
 	if !ok {
 		return t.connecting(), false
 	}
+	told, urgent := t.open.failed && a.number == t.open.number, t.open.urgent
 	s = t.take(a)
-	if t.failing || a.number == r.number {
+	switch {
+	case t.failing && told: // it is the same failure
+		t.ask(r.question, urgent)
+		return t.connecting(), false
+	case t.failing || a.number == r.number:
 		return s, false
 	}
 	if t.open.number == 0 {
