@@ -75,7 +75,7 @@ func TestPanicInALook(t *testing.T) {
 	done := make(chan struct{})
 	until(t, func() bool { return answered(f.Look(t.Context(), nodes[:], nil)[nodes[0]]) }, func() {})
 	loop.post(func() {
-		loop.session.conn.conn = nil // the next exchange breaks
+		loop.session.ctx = nil // the next exchange breaks
 		close(done)
 	})
 	<-done
