@@ -81,6 +81,7 @@ func (c child) memory() float64 {
 type plusmoin struct {
 	child
 	dir     string
+	file    string // status.json
 	started time.Time
 }
 
@@ -110,7 +111,7 @@ func watch(b *testing.B, nodes []cluster.Node, more options) *plusmoin {
 	defer log.Close()
 	cmd := exec.Command(plusmoinBinary(b), "-c", path, "-x", "start")
 	cmd.Stdout, cmd.Stderr = log, log
-	p := &plusmoin{dir: dir, started: time.Now()}
+	p := &plusmoin{dir: dir, file: config["status_file"].(string), started: time.Now()}
 	p.child = launch(b, cmd)
 	b.Cleanup(func() {
 		if b.Failed() {
@@ -136,7 +137,7 @@ type head struct {
 var headForm = regexp.MustCompile(`"state": ?"(\w+)".*"number": ?(\d+), ?"duration_ms": ?([0-9.e+-]+)`)
 
 func (p *plusmoin) head() head {
-	file, err := os.Open(filepath.Join(p.dir, "status.json"))
+	file, err := os.Open(p.file)
 	if err != nil {
 		return head{} // no round yet
 	}
@@ -157,7 +158,7 @@ func (p *plusmoin) head() head {
 
 func (p *plusmoin) status() status.Document {
 	p.Helper()
-	doc, err := status.Read(filepath.Join(p.dir, "status.json"))
+	doc, err := status.Read(p.file)
 	must(p.B, err)
 	return doc
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,27 +16,63 @@ import (
 // the connections it makes. A bare loop does the same on servers of its own in
 // the same minute, and servers that nobody watches show what idling costs.
 func BenchmarkCost(b *testing.B) {
+	measureCost(b, time.Second, options{"heartbeat": 1})
+}
+
+// BenchmarkCostShort is BenchmarkCost at a heartbeat of a tenth of a second. The
+// bare loop asks in every round for all that plusmoin ever asks for. The status
+// file is where it is by default, in memory.
+func BenchmarkCostShort(b *testing.B) {
+	measureCost(b, short, options{
+		"heartbeat": short.Seconds(), "query_timeout": short.Seconds(),
+		"status_file": filepath.Join(memoryDir(b), "status.json"),
+	})
+	b.ReportMetric(500, "plusmoin-limit-ms")
+	b.ReportMetric(1200, "servers-limit-ms")
+}
+
+// short is a heartbeat for those who want to know at once.
+const short = 100 * time.Millisecond
+
+// memoryDir returns a directory in memory, as /var/run is, or another if there is
+// none.
+func memoryDir(b *testing.B) string {
+	b.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "plusmoin-bench-")
+	if err != nil {
+		b.Log("the status file is on disk: ", err)
+		return b.TempDir()
+	}
+	b.Cleanup(func() { must(b, os.RemoveAll(dir)) })
+	return dir
+}
+
+func measureCost(b *testing.B, heartbeat time.Duration, keys options) {
+	b.Helper()
 	const window = time.Minute
 	idle, floored := trio(b), trio(b)
 	watched := trio(b, pglab.Conf("log_connections", "on"))
 	prime(b, nodeOf(floored[0]))
 	floor := bare(b, nodesOf(floored), 0)
-	p := watch(b, nodesOf(watched), options{"heartbeat": 1})
+	p := watch(b, nodesOf(watched), keys)
 	p.settled(time.Minute)
 
-	beat := time.NewTicker(time.Second)
+	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	for range 5 {
-		<-beat.C
-		floor.round()
+	floorFor := func(span time.Duration) {
+		for range int(span / heartbeat) {
+			<-beat.C
+			floor.round()
+		}
 	}
+	floorFor(5 * time.Second)
 	load(b, "before")
-	before := bill{p.cpu(), floor.cpu(), family(b, watched), family(b, floored), family(b, idle), connections(watched)}
-	for range int(window / time.Second) {
-		<-beat.C
-		floor.round()
+	tally := func() bill {
+		return bill{p.cpu(), floor.cpu(), family(b, watched), family(b, floored), family(b, idle), connections(watched)}
 	}
-	after := bill{p.cpu(), floor.cpu(), family(b, watched), family(b, floored), family(b, idle), connections(watched)}
+	before := tally()
+	floorFor(window)
+	after := tally()
 	load(b, "after")
 	after.less(before).report(b)
 }

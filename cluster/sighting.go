@@ -56,10 +56,13 @@ type Sighting struct {
 	Error  string // the same for people, without passwords
 	// Slave is the answer of is_slave_statement. It and what follows mean
 	// something only if the node answered.
-	Slave   bool
-	Row     *Row // nil: answered, but there is no table or no row
-	Facts   Facts
-	Latency time.Duration
+	Slave bool
+	Row   *Row // nil: answered, but there is no table or no row
+	Facts Facts
+	// FactsKept says that the facts that change are those of an earlier look,
+	// about a second old at most.
+	FactsKept bool
+	Latency   time.Duration
 }
 
 // letsNotIn reports whether a server that fails for this reason answers, but lets

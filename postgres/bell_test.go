@@ -23,7 +23,7 @@ func TestNoRingIsLost(t *testing.T) {
 	})
 	f := openFleet(t, labSettings())
 	lookUntil(t, f, n, answered)
-	link := f.ships[n].link
+	link := f.targets[n].connLoop
 	alone := post(t, link, time.Now().Add(700*time.Millisecond))
 
 	end := time.Now().Add(700 * time.Millisecond)
@@ -48,7 +48,7 @@ func TestNoRingIsLost(t *testing.T) {
 
 // post posts requests one after the other, each a moment of its own after the
 // link has taken the last, and returns how many were taken.
-func post(t *testing.T, l *link, end time.Time) (taken int64) {
+func post(t *testing.T, l *connLoop, end time.Time) (taken int64) {
 	for time.Now().Before(end) {
 		done := make(chan struct{})
 		l.post(func() { close(done) })
@@ -86,7 +86,7 @@ func TestRingInAMessage(t *testing.T) {
 	lookUntil(t, f, n, answered)
 	say <- struct{}{}
 	<-say
-	link := f.ships[n].link
+	link := f.targets[n].connLoop
 	for range 100 { // some rings before all of it is there
 		done := make(chan struct{})
 		link.post(func() { close(done) })
@@ -138,10 +138,10 @@ func TestIdleGoroutines(t *testing.T) {
 			t.Fatalf("%v: %+v", n, seen)
 		}
 	}
-	until(t, func() bool { return goroutinesOf("postgres.(*link).idle") == len(nodes) }, func() {
-		t.Log(goroutinesOf("postgres.(*link).idle"), "are idle")
+	until(t, func() bool { return goroutinesOf("postgres.(*connLoop).idle") == len(nodes) }, func() {
+		t.Log(goroutinesOf("postgres.(*connLoop).idle"), "are idle")
 	})
-	if got := goroutinesOf("postgres.(*link)"); got != len(nodes) {
+	if got := goroutinesOf("postgres.(*connLoop)"); got != len(nodes) {
 		t.Errorf("%d goroutines for %d idle nodes", got, len(nodes))
 	}
 }

@@ -57,7 +57,7 @@ func benchmarkRound(b *testing.B, port, n int) {
 func bareSessions(b *testing.B, settings Settings, nodes []cluster.Node) []*session {
 	var all []*session
 	for _, n := range nodes {
-		s, err := connect(b.Context(), context.Background(), settings, n, make(slots, 1))
+		s, err := connect(b.Context(), context.Background(), settings, n, newSlots())
 		must(b, err)
 		b.Cleanup(s.close)
 		all = append(all, s)

@@ -83,7 +83,6 @@ func TestClassify(t *testing.T) {
 		{syscall.ECONNABORTED, cluster.ReasonDisconnected},
 		{net.ErrClosed, cluster.ReasonDisconnected},
 		{context.Canceled, cluster.ReasonDisconnected},
-		{errors.New("SASL: wrong server signature"), cluster.ReasonAuth},
 		{x509.HostnameError{Certificate: &x509.Certificate{}}, cluster.ReasonTLS},
 		{errTooMuch, cluster.ReasonBadAnswer},
 		{errCopy, cluster.ReasonBadAnswer},

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -9,18 +10,8 @@ import (
 	"plusmoin/cluster"
 )
 
-// This file is the part of a link that makes connections: the first one, those
-// that take the place of a lost one, and renewals.
-
-// pool is what links share. What is not urgent has slots of its own, so that a
-// thousand dead hosts keep nobody waiting.
-type pool struct {
-	urgent, patient slots
-}
-
-func newPool() pool {
-	return pool{urgent: make(slots, connectsAtOnce), patient: make(slots, connectsAtOnce/2)}
-}
+// This file is the part of a connLoop that makes connections: the first one,
+// those that take the place of a lost one, and renewals.
 
 // attempt is one connect under way.
 type attempt struct {
@@ -28,6 +19,12 @@ type attempt struct {
 	begun   atomic.Bool // it has its slot
 	cancel  context.CancelFunc
 	done    chan connected // capacity 1
+}
+
+// backoff puts off the connects to a node that stays down.
+type backoff struct {
+	setbacks int // since the node answered last
+	until    time.Time
 }
 
 type connected struct {
@@ -46,7 +43,7 @@ const (
 
 // connect starts a connect unless one is under way. One that is patient and
 // has no slot yet is replaced by an urgent one.
-func (l *link) connect(urgent bool) {
+func (l *connLoop) connect(urgent bool) {
 	if l.attempt != nil {
 		if !urgent || !l.attempt.patient || l.attempt.begun.Load() {
 			return
@@ -58,37 +55,33 @@ func (l *link) connect(urgent bool) {
 	l.attempt = a
 	settings := l.settings
 	go func() {
-		s, err := a.make(ctx, l.ctx, *settings, l.node, l.pool, &l.way)
+		s, err := a.make(ctx, l.ctx, *settings, l.node, l.common, &l.way)
 		a.done <- connected{s, err}
 		l.bell.ring()
 	}()
 }
 
-func (a *attempt) make(ctx, life context.Context, s Settings, n cluster.Node, p pool, w *way) (*session, error) {
-	free := p.urgent
-	if a.patient {
-		free = p.patient
-	}
-	release, err := free.take(ctx)
+// make waits for a slot and makes a session. The time that the settings give a
+// connect begins when it has the slot.
+func (a *attempt) make(ctx, life context.Context, s Settings, n cluster.Node, c *common, w *way) (made *session, err error) {
+	slot, err := c.slots.take(ctx, n.Host, !a.patient, s.ConnectTimeout)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer func() {
+		// What the connect held goes with its memory.
+		if p := recover(); p != nil {
+			made, err = nil, internal(p)
+		}
+		slot.done(err)
+	}()
 	a.begun.Store(true)
-	return establish(ctx, life, s, n, w)
-}
-
-// hurry lets a look that waits for a connect wait no longer than it must.
-func (l *link) hurry() {
-	l.eager = true
-	if l.wanted && l.session == nil {
-		l.connect(true)
-	}
+	return c.establish(slot.in(ctx), life, s, n, w)
 }
 
 // abandon gives up the connect under way and waits for it to have ended. One
 // that did connect is closed.
-func (l *link) abandon() {
+func (l *connLoop) abandon() {
 	if l.attempt == nil {
 		return
 	}
@@ -100,7 +93,7 @@ func (l *link) abandon() {
 }
 
 // arrival returns where a connect under way says how it ended.
-func (l *link) arrival() <-chan connected {
+func (l *connLoop) arrival() <-chan connected {
 	if l.attempt == nil {
 		return nil
 	}
@@ -109,9 +102,13 @@ func (l *link) arrival() <-chan connected {
 
 // arrived takes in how a connect ended. The old connection goes only when the
 // new one is there.
-func (l *link) arrived(c connected) {
+func (l *connLoop) arrived(c connected) {
 	l.attempt.cancel()
 	l.attempt = nil
+	var broken *internalError
+	if errors.As(c.err, &broken) {
+		l.report(broken)
+	}
 	switch {
 	case c.err == nil:
 		l.drop()
@@ -124,17 +121,18 @@ func (l *link) arrived(c connected) {
 		l.setBack()
 	}
 	switch {
-	case l.wanted && c.err != nil:
-		l.tell(&sight{Sighting: l.unconnected(c.err), began: time.Now()})
-	case l.wanted:
-		l.retried = true
+	case l.look.number > 0 && c.err != nil:
+		l.tell(l.unconnected(c.err))
+	case l.look.number > 0:
+		l.look.remade = true
 		l.ask()
-	case c.err == nil && l.setbacks > 0:
+	case c.err == nil && l.backoff.setbacks > 0:
 		l.prove()
 	}
 }
 
-func (l *link) unconnected(err error) cluster.Sighting {
+// unconnected is the sighting of a node to which a connect failed.
+func (l *connLoop) unconnected(err error) cluster.Sighting {
 	s := failed(err)
 	if late(err) {
 		s.Error = "no connection within " + l.settings.ConnectTimeout.String()
@@ -144,9 +142,9 @@ func (l *link) unconnected(err error) cluster.Sighting {
 
 // setBack notes that the node could not be connected to or did not answer, and
 // puts the next connect off.
-func (l *link) setBack() {
-	l.setbacks++
-	l.retry = time.Now().Add(spread(backOff(l.setbacks, l.settings.Heartbeat)))
+func (l *connLoop) setBack() {
+	l.backoff.setbacks++
+	l.backoff.until = time.Now().Add(spread(backOff(l.backoff.setbacks, l.settings.Heartbeat)))
 }
 
 // backOff is the longest time by which the connect after so many setbacks is
@@ -164,7 +162,7 @@ func backOff(setbacks int, heartbeat time.Duration) time.Duration {
 func spread(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 // renew makes a connection that is to take the place of the one there is.
-func (l *link) renew() {
+func (l *connLoop) renew() {
 	if l.session != nil {
 		l.connect(true)
 	}
@@ -172,7 +170,7 @@ func (l *link) renew() {
 
 // notRenewed keeps the old connection and shows why there is no new one, but
 // lets go of a server that is shutting down: it may be waiting for us.
-func (l *link) notRenewed(err error) {
+func (l *connLoop) notRenewed(err error) {
 	if goingDown(err) {
 		l.drop()
 		l.wake()
@@ -190,7 +188,7 @@ func (l *link) notRenewed(err error) {
 // schedule sets when the connection is to be renewed: within that time, and
 // never if it is 0. It is no deadline of the connection: the runtime would wake
 // for every earlier one that an exchange has set and taken back.
-func (l *link) schedule(within time.Duration) {
+func (l *connLoop) schedule(within time.Duration) {
 	if l.renewal != nil {
 		l.renewal.Stop()
 		l.renewal = nil

@@ -6,7 +6,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -14,30 +13,6 @@ import (
 
 	"plusmoin/cluster"
 )
-
-// slots bounds how many connects are under way at once, so that a thousand
-// servers that come back together are not met by a thousand handshakes.
-type slots chan struct{}
-
-const (
-	connectsAtOnce = 64
-	// A connect that takes longer than this waits for a server, not for us:
-	// it keeps no other from starting.
-	slotTime = time.Second
-)
-
-// take waits for a slot. The slot is given back by calling release or, at the
-// latest, after slotTime.
-func (s slots) take(ctx context.Context) (release func(), err error) {
-	select {
-	case s <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	once := sync.OnceFunc(func() { <-s })
-	timer := time.AfterFunc(slotTime, once)
-	return func() { timer.Stop(); once() }, nil
-}
 
 // HostTimeout is after how long a host that vanished is noticed by an idle
 // connection to it: the keepalives begin earlier, and the kernel gives up this
@@ -75,7 +50,13 @@ func dial(ctx context.Context, a address) (net.Conn, error) {
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3},
 		Control:         limitUnacknowledged,
 	}
-	return dialer.DialContext(ctx, a.network, a.name)
+	slot := slotOf(ctx)
+	slot.dialing()
+	conn, err := dialer.DialContext(ctx, a.network, a.name)
+	if err != nil {
+		return nil, err
+	}
+	return slot.watch(unheard(conn)), nil
 }
 
 // limitUnacknowledged does for data that was sent what keepalives do for an

@@ -78,7 +78,10 @@ type speaker struct {
 	before func(net.Conn, string) bool
 }
 
-func (s speaker) serve(conn net.Conn) {
+func (s speaker) serve(conn net.Conn) { s.serveRows(conn, healthy) }
+
+// serveRows serves with other answers than those of a healthy slave.
+func (s speaker) serveRows(conn net.Conn, answer func(sql string) [][]byte) {
 	backend := pgproto3.NewBackend(conn, conn)
 	if _, err := backend.ReceiveStartupMessage(); err != nil {
 		return
@@ -113,7 +116,7 @@ func (s speaker) serve(conn net.Conn) {
 			if s.before != nil && (backend.Flush() != nil || !s.before(conn, bound)) {
 				return
 			}
-			if row := healthy(bound); row != nil {
+			if row := answer(bound); row != nil {
 				backend.Send(&pgproto3.DataRow{Values: row})
 			}
 			backend.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -137,8 +136,8 @@ func TestLateAnswer(t *testing.T) {
 	}
 	frozen.Store(false)
 	thaw()
-	s := f.ships[slow]
-	until(t, func() bool { return len(s.sights) == 1 }, func() {})
+	s := f.targets[slow]
+	until(t, func() bool { return len(s.answers) == 1 }, func() {})
 	if seen := lookAt(t, f, slow); !answered(seen) {
 		t.Fatalf("after the late answer: %+v", seen)
 	}
@@ -175,7 +174,7 @@ func TestCancelledLook(t *testing.T) {
 	if time.Since(began) > time.Second || seen[n].Outcome != cluster.Connecting {
 		t.Fatalf("took %v: %+v", time.Since(began), seen)
 	}
-	if f.ships[n].failing {
+	if f.targets[n].failing {
 		t.Error("a cancelled round says nothing of the node")
 	}
 }
@@ -197,25 +196,4 @@ func TestRemovedNodeIsLeft(t *testing.T) {
 		t.Error("what we close did not drop")
 	default:
 	}
-}
-
-func TestSlots(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		free := make(slots, 2)
-		began := time.Now()
-		var release func()
-		for range 4 {
-			var err error
-			release, err = free.take(t.Context())
-			must(t, err)
-		}
-		if waited := time.Since(began); waited != slotTime {
-			t.Errorf("slow connects kept their slots for %v", waited)
-		}
-		release()
-		time.Sleep(2 * slotTime)
-		if len(free) != 0 {
-			t.Errorf("%d slots are not free", len(free))
-		}
-	})
 }

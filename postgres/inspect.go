@@ -72,7 +72,7 @@ func Inspect(ctx context.Context, s Settings, nodes []cluster.Node, watch time.D
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("database settings: %w", err)
 	}
-	free := make(slots, connectsAtOnce)
+	free := newSlots()
 	found := make([]Inspection, len(nodes))
 	var pending sync.WaitGroup
 	for i, n := range nodes {
@@ -82,7 +82,7 @@ func Inspect(ctx context.Context, s Settings, nodes []cluster.Node, watch time.D
 	return found, nil
 }
 
-func inspect(ctx context.Context, s Settings, n cluster.Node, watch time.Duration, free slots) Inspection {
+func inspect(ctx context.Context, s Settings, n cluster.Node, watch time.Duration, free *slots) Inspection {
 	session, err := connect(ctx, ctx, s, n, free)
 	if err != nil {
 		return Inspection{Node: n, Reason: classify(err).reason, Findings: []Finding{unconnected(ctx, s, n, err)}}

@@ -18,7 +18,7 @@ type table struct {
 // sight is what one look on a session gave.
 type sight struct {
 	cluster.Sighting
-	began     time.Time // when it was asked for
+	asked     bool // for facts too
 	table     table
 	walTLI    uint32 // of the WAL receiver, 0 if not seen
 	slowFacts bool
@@ -46,6 +46,7 @@ func (s *session) look(deadline time.Time, facts bool) (*sight, error) {
 	if s.stale || s.lookDoubt.doubts(code, isNew, began) {
 		return nil, errUnusable
 	}
+	seen.asked = facts
 	seen.slowFacts = seen.slowFacts || err != nil
 	seen.Latency = time.Since(began)
 	if err == nil {

@@ -40,13 +40,14 @@ var errUnusable = errors.New("what the kept session says is not what a new one m
 
 // connect makes a session when there is a slot; ctx ends the wait for that, and
 // the connect.
-func connect(ctx, life context.Context, s Settings, n cluster.Node, free slots) (*session, error) {
-	release, err := free.take(ctx)
+func connect(ctx, life context.Context, s Settings, n cluster.Node, free *slots) (*session, error) {
+	slot, err := free.take(ctx, n.Host, true, s.ConnectTimeout)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	return establish(ctx, life, s, n, &way{})
+	made, err := establish(slot.in(ctx), life, s, n, &way{})
+	slot.done(err)
+	return made, err
 }
 
 // establish makes a session that lives no longer than life, within

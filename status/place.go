@@ -15,6 +15,7 @@ import (
 // after a crash of the machine nobody asks what a monitor knew before it.
 type place struct {
 	path, temp string
+	rendering  rendering
 }
 
 func newPlace(path string) (*place, error) {
@@ -47,7 +48,7 @@ func (p *place) write(d Document) (err error) {
 			_ = os.Remove(p.temp)
 		}
 	}()
-	err = d.encode(f) // in one piece
+	err = p.rendering.encode(f, d) // in one piece
 	if err == nil {
 		err = f.Chmod(0o644) // which no umask narrows
 	}

@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/goleak"
 
 	"plusmoin/cluster"
@@ -122,6 +124,19 @@ func TestCluster(t *testing.T) {
 	}
 	if got, want := l.do("count *"), "3 nodes 3 connections"; got != want {
 		t.Errorf("count says %q, want %q", got, want)
+	}
+}
+
+// TestPing shows that a client's library may ask whether it is answered.
+func TestPing(t *testing.T) {
+	l := newLab(t, fleet.Options{Nodes: 1})
+	conn, err := pgconn.Connect(t.Context(), fmt.Sprintf("host=%s port=%d user=plusmoin sslmode=disable", l.nodes[0].Host, l.nodes[0].Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if err := conn.Ping(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
