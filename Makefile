@@ -26,7 +26,7 @@ lint:
 	bin/golangci-lint run ./...
 
 unit:
-	@scripts/need go postgresql pgbouncer pgpool german
+	@scripts/need go postgresql pgbouncer pgpool openssl german
 	$(GO) test -race -shuffle=on -timeout 7m ./...
 
 # POSTGRES=15 tells all stories on that version and none on another. What is
@@ -59,6 +59,7 @@ fuzz: ## FUZZTIME for each target
 	$(GO) test -run '^$$' -fuzz FuzzReply -fuzztime $(FUZZTIME) ./postgres
 	$(GO) test -run '^$$' -fuzz FuzzWire -fuzztime $(FUZZTIME) ./postgres
 	$(GO) test -run '^$$' -fuzz FuzzText -fuzztime $(FUZZTIME) ./postgres
+	$(GO) test -run '^$$' -fuzz FuzzRestore -fuzztime $(FUZZTIME) ./cluster
 	$(GO) test -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZTIME) ./status
 
 clean:

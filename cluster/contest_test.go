@@ -63,3 +63,17 @@ func TestContest(t *testing.T) {
 		}
 	}
 }
+
+// TestOlderCopySaysHowToKeepTheID wants an operator to read what to do with a
+// master that was restored to an earlier time. That it works is a story.
+func TestOlderCopySaysHowToKeepTheID(t *testing.T) {
+	s := &script{}
+	_, err := s.block("servers m1 master, s1 follows m1\non\nrun 10s\nbackup m1\nrun 10s\nkill m1\nrun 5s\nrestore m1\npromote m1\nrun 3s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := s.monitor.state.Snapshot().Nodes[node("m1").String()].Error
+	if text == nil || !strings.Contains(*text, "cluster_id 0") {
+		t.Errorf("m1 says %v", text)
+	}
+}

@@ -64,11 +64,7 @@ func (s *State) detail(n *nodeState) Detail {
 	}
 	reason := s.reason(n)
 	d.Reason = known(reason != NoReason, reason)
-	text := n.trouble.text
-	if text == "" && n.place == Lost && s.ofOtherSystem(n) {
-		text = fmt.Sprintf("its system identifier is %d, that of its cluster %d: it cannot follow, rebuild it from the master",
-			n.facts.SystemID, s.find(n.cluster).system)
-	}
+	text := s.remark(n)
 	d.Error = known(text != "", text)
 	if c := s.find(n.cluster); c != nil && c.master != none && n.slave && n.facts.ReplayLSN != 0 {
 		if written := s.nodes[c.master].facts.LSN; written != 0 {
@@ -76,6 +72,21 @@ func (s *State) detail(n *nodeState) Detail {
 		}
 	}
 	return d
+}
+
+// remark says for people what is wrong with a node.
+func (s *State) remark(n *nodeState) string {
+	switch c := s.find(n.cluster); {
+	case n.trouble.text != "":
+		return n.trouble.text
+	case n.place == Lost && s.ofOtherSystem(n):
+		return fmt.Sprintf("its system identifier is %d, that of its cluster %d: it cannot follow, rebuild it from the master",
+			n.facts.SystemID, c.system)
+	case n.place == Master && c.verdict.splitOff && s.find(c.splitFrom).master == none && s.find(c.splitFrom).last == n.name:
+		return fmt.Sprintf("it came back as an older copy of the master of cluster %d; to let it go on as that, take it out of "+
+			"nodes and reload, write cluster_id %d and the present time into its heartbeat row, and put it back", c.splitFrom, c.splitFrom)
+	}
+	return ""
 }
 
 // reason returns the word for what is wrong with a node.

@@ -18,6 +18,9 @@ const (
 // decodeRow reads what rowSQL gives of the row of the heartbeat table. fine
 // tells whether the table has the column tstamp_us.
 func decodeRow(columns [][]byte) (row cluster.Row, fine bool, err error) {
+	if len(columns) <= rowMicros {
+		return cluster.Row{}, false, wrong{cluster.ReasonBadAnswer, "the answer for the row of table heartbeat lacks columns"}
+	}
 	id, err := number(columns, rowID, "cluster_id")
 	if err != nil {
 		return cluster.Row{}, false, err

@@ -41,7 +41,6 @@ func TestDecodeRow(t *testing.T) {
 
 func TestDecodeBadRow(t *testing.T) {
 	for _, columns := range [][][]byte{
-		nil, columns("1"), columns("1", "a:1"),
 		columns("-", "a:1", "7", "8"),
 		columns("null", "a:1", "7", "8"),
 		columns("1", "-", "7", "8"),
@@ -53,6 +52,16 @@ func TestDecodeBadRow(t *testing.T) {
 	} {
 		_, _, err := decodeRow(columns)
 		if err == nil || classify(err).reason != cluster.ReasonMisconfigured {
+			t.Errorf("%q: %v", columns, err)
+		}
+	}
+}
+
+// A row that is shorter than what was asked for is no row of the table.
+func TestDecodeShortRow(t *testing.T) {
+	for _, columns := range [][][]byte{nil, columns("1"), columns("1", "a:1"), columns("1", "a:1", "7")} {
+		_, _, err := decodeRow(columns)
+		if err == nil || classify(err).reason != cluster.ReasonBadAnswer {
 			t.Errorf("%q: %v", columns, err)
 		}
 	}

@@ -25,7 +25,7 @@ func tidy(text string) string {
 		return unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
 	})
 	for i, line := range lines {
-		lines[i] = strings.TrimSpace(visible(line, '?'))
+		lines[i] = strings.TrimSpace(visible(line, hidden))
 	}
 	tidied := strings.Join(slices.Compact(lines), "; ") // prefer tries twice, in vain alike
 	short := firstBytes(tidied, maxTextBytes)
@@ -43,15 +43,19 @@ func tidy(text string) string {
 // is never taken for the name of a node.
 func name(text string) string {
 	short := firstBytes(text, maxName)
-	clean := visible(short, utf8.RuneError)
+	clean := visible(short, hidden)
 	if len(short) < len(text) || len(clean) > maxName {
 		return firstBytes(clean, maxName-len(mark)) + mark
 	}
 	return clean
 }
 
-// mark ends a name that was cut.
-const mark = "\u2026"
+// mark ends a name that was cut, and hidden stands for what cannot be seen. No host
+// has either in its name.
+const (
+	mark   = "\u2026"
+	hidden = '?'
+)
 
 // visible puts other in the place of what is no text or cannot be seen: controls,
 // marks of direction, joiners and the like.
