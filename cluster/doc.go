@@ -11,7 +11,10 @@
 //
 // State is a value with one owner. Observe and Settle return new values and
 // leave the old ones as they were, so a State may be kept or settled
-// twice.
+// twice. Save and Restore let one outlast the process.
+//
+// RULES.md beside this file is the law that the code follows, with the stories
+// that show each rule.
 //
 // The package does no input or output, reads no clock, logs nothing and starts
 // no goroutine. Every time is an argument.

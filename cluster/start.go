@@ -67,9 +67,10 @@ func (t *roundDraft) finishLook() {
 }
 
 // correct lets rows that are newer than what a state file remembers of a cluster
-// have their way: the master wrote on, or another took its place.
+// have their way: the master wrote on, or another took its place. What a second
+// writer wrote does not.
 func (t *roundDraft) correct(c *clusterState, k *claim) {
-	if k.newest <= c.ref.Stamp {
+	if k.newest <= c.ref.Stamp || c.like(&Row{Cluster: c.id, Master: k.owner}) {
 		return
 	}
 	c.ref = Row{Cluster: c.id, Master: k.owner, Stamp: k.newest}
