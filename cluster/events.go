@@ -53,10 +53,11 @@ func (s State) Heartbeat(now Moment) (State, []Event) {
 	return t.State, events
 }
 
-// entry returns a node as the original plusmoin showed it.
+// entry returns a node as the original plusmoin showed it. A master is shown as one
+// until it is declared otherwise.
 func (s *State) entry(i int) Entry {
 	n := &s.nodes[i]
-	e := Entry{Host: n.Node.Host, Port: n.Node.Port, ClusterID: n.cluster, IsSlave: n.known && n.slave}
+	e := Entry{Host: n.Node.Host, Port: n.Node.Port, ClusterID: n.cluster, IsSlave: n.known && n.slave && n.place != Master}
 	if n.row != nil {
 		if e.IsSlave {
 			e.MasterName = n.row.Master

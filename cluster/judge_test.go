@@ -67,7 +67,7 @@ func (h *history) judgeList(r round, list []cluster.Entry, id int, place cluster
 			h.fault(r, "%v stands in %d and says %d", n, id, e.ClusterID)
 		}
 		h.judgeEntry(r, n, e, place)
-		if place == cluster.Master && !r.after.Starting && (e.MasterName != "" || e.IsSlave) {
+		if place == cluster.Master && (e.MasterName != "" || e.IsSlave) {
 			h.fault(r, "%v is master and shown as %+v", n, e)
 		}
 	}
@@ -76,8 +76,8 @@ func (h *history) judgeList(r round, list []cluster.Entry, id int, place cluster
 // judgeEntry holds what is shown of a node against what it answered.
 func (h *history) judgeEntry(r round, n cluster.Node, e cluster.Entry, place cluster.Place) {
 	seen := r.seen[n]
-	if seen.Outcome != cluster.Answered {
-		return
+	if seen.Outcome != cluster.Answered || place == cluster.Master && r.after.Starting {
+		return // a start that has not settled has not judged the answer
 	}
 	name, id := "", cluster.NoCluster
 	if seen.Row != nil {
