@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"flag"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,7 +37,9 @@ func TestRestarts(t *testing.T) {
 		if l.script.monitor.keeps {
 			l.mustBeEqual("the restart", before, once)
 		}
-		l.mustKeepIDs(before, once)
+		if !l.claimedByOthers() {
+			l.mustKeepIDs(before, once)
+		}
 		l.restart()
 		l.mustBeEqual("the second restart", once, l.picture())
 	})
@@ -91,6 +94,14 @@ func (l *life) mustBeEqual(what string, before, after cluster.Snapshot) {
 	if a, b := spots(before), spots(after); !maps.Equal(a, b) {
 		l.t.Fatalf("%s\n\n%s changed %v\ninto %v", strings.Join(l.lines, "\n"), what, a, b)
 	}
+}
+
+// claimedByOthers reports whether somebody else wrote a row from the future: without
+// a state file that is the newest claim on its id, right or wrong.
+func (l *life) claimedByOthers() bool {
+	return !l.script.monitor.keeps && slices.ContainsFunc(l.lines, func(line string) bool {
+		return strings.Contains(line, "write ") && strings.Contains(line, "ago=-")
+	})
 }
 
 // mustKeepIDs wants no master to have another id than before.

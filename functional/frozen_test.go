@@ -192,7 +192,7 @@ func TestPlusmoinKilledInTheMiddleOfAFailover(t *testing.T) {
 		m.start()
 		w.Expect("cluster_up 1 m")
 		w.Shows("0: s1 > s2; 1: m >")
-		w.UntilDiagnosis(1, cluster.SplitOff)
+		w.UntilDiagnosis(1, cluster.SplitBrain)
 		w.Quiet(8)
 		w.end()
 	})

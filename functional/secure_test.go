@@ -88,7 +88,7 @@ func TestWrongPasswordAfterReload(t *testing.T) {
 		m.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'plusmoin'")
 		w.Expect("master_down 0 m")
 		w.UntilReason("m", cluster.ReasonAuth)
-		w.UntilDiagnosis(0, cluster.UnreachableMaster)
+		w.UntilDiagnosis(0, cluster.RefusingMaster)
 		w.Shows("0: > s2 (m) (s1)")
 		if text := w.Detail("m").Error; text == nil || !strings.Contains(*text, "password authentication failed") {
 			l.Errorf("the error of m is %v, want it to speak of the password", text)
