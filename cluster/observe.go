@@ -20,6 +20,9 @@ func (s State) Observe(now Moment, seen map[Node]Sighting) Draft {
 		t.finishLook()
 	}
 	if t.start == nil || t.start.looked {
+		for i := range t.nodes {
+			t.learn(&t.nodes[i])
+		}
 		t.plan()
 	}
 	return Draft{t}

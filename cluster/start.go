@@ -86,6 +86,21 @@ func (t *roundDraft) correct(c *clusterState, k *claim) {
 	c.addToLine(k.owner)
 }
 
+// learn lets a member's row that is newer than the reference be the reference of a
+// cluster that a state file remembers and that has confirmed no beat since: who had
+// it did not answer when the rows were read.
+func (t *roundDraft) learn(n *nodeState) {
+	c, row := t.find(n.cluster), n.sight.Row
+	if c == nil || c.rebuilt || c.memory.confirmedAny() || row == nil || n.otherSystem(c) || c.like(row) {
+		return
+	}
+	if row.Cluster == c.id && row.Master == c.last && row.Stamp > c.ref.Stamp && row.Stamp < t.base {
+		c.ref = *row
+		c.memory.thinned = max(c.memory.thinned, row.Stamp)
+		n.origin = t.recognise(row)
+	}
+}
+
 // planClaims carries out the claims and returns the masters that are not to
 // found a cluster in this round.
 func (t *roundDraft) planClaims() (held map[int]bool) {
