@@ -122,7 +122,7 @@ func (m memory) lacked(s Stamp) (time.Duration, bool) {
 	if !ok || s < m.anchor.stamp {
 		return m.anchor.mark, ok
 	}
-	if s >= m.thinned || after.dropped == 0 && after.stamp > m.thinned {
+	if after.dropped == 0 {
 		return after.mark, true
 	}
 	before := m.before(s)
