@@ -27,7 +27,7 @@ lint:
 
 unit:
 	@scripts/need go postgresql pgbouncer pgpool openssl german
-	$(GO) test -race -shuffle=on -timeout 7m ./...
+	$(GO) test -race -shuffle=on -timeout 30m ./...
 
 # POSTGRES=15 tells all stories on that version and none on another. What is
 # needed to understand a failed story is kept in bin/_artifacts.
