@@ -12,7 +12,7 @@ func Keys() []Key {
 	return []Key{
 		{"dbname", "", "The database that holds the heartbeat table."},
 		{"user", "", "The role to log on as."},
-		{"password", "none", "Its password. The file should then be readable by daemon_user alone."},
+		{"password", "none", "Its password. The file should then be root's, and readable by the group of daemon_user alone (chgrp, mode 0640)."},
 		{"passfile", "none", "A file of passwords in the format of .pgpass."},
 		{"sslmode", `"prefer"`, "TLS as libpq knows it: disable, allow, prefer, require, verify-ca or verify-full."},
 		{"sslrootcert", "none", "The certificates that servers are checked against."},

@@ -47,7 +47,7 @@ func Load(path string) (Config, []Warning, error) {
 	}
 	if cfg.Password != "" && mode.Perm()&0o004 != 0 {
 		warnings = append(warnings, Warning{Key: "password", Text: fmt.Sprintf(
-			"%s can be read by other users (mode %04o): let only daemon_user read it, or use passfile",
+			"%s can be read by other users (mode %04o): let only root and the group of daemon_user read it (chgrp, chmod 0640), or use passfile",
 			path, mode.Perm())})
 	}
 	return cfg, warnings, nil

@@ -144,7 +144,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestInheritable(t *testing.T) {
-	env := []string{"A=1", "_GO_DAEMON=1", "NOTIFY_SOCKET=/x", "WATCHDOG_USEC=1", readyVar + "=100", "B="}
+	env := []string{"A=1", "_GO_DAEMON=1", "NOTIFY_SOCKET=/x", "WATCHDOG_USEC=1", readyVar + "=100", nameVar + "=x", "B="}
 	kept := slices.Clone(env)
 	if got := Inheritable(env); !slices.Equal(got, []string{"A=1", "B="}) {
 		t.Errorf("kept %q", got)

@@ -21,6 +21,11 @@ import (
 // that went.
 const readyVar = "PLUSMOIN_READY_FD"
 
+// nameVar names the program as it was called. The library starts the file behind
+// every link, such as that to one of several versions, and the kernel would name
+// the daemon after that one: see sameProgram.
+const nameVar = "PLUSMOIN_NAME"
+
 // firstFree is the least number of that descriptor: those below it are the
 // library's.
 const firstFree = 100
@@ -54,6 +59,9 @@ func Launch(args []string, as User, patience time.Duration) (Outcome, error) {
 	}
 	defer heard.Close() // it is only read
 	env := append(as.environ(withoutSecrets(Inheritable(os.Environ()))), readyVar+"="+strconv.Itoa(tell))
+	if name, err := programName("self"); err == nil {
+		env = append(env, nameVar+"="+name)
+	}
 	attempt := godaemon.Context{
 		WorkDir: "/", Umask: 0o022, Credential: as.change,
 		Args: append([]string{os.Args[0]}, args...), Env: env,
@@ -140,6 +148,9 @@ func Adopt() (*Child, error) {
 	if _, err := start.Reborn(); err != nil {
 		return nil, fmt.Errorf("becoming a daemon: %w", err)
 	}
+	if name := os.Getenv(nameVar); name != "" {
+		_ = os.WriteFile(commOf("self"), []byte(name), 0) // at worst it has the name of its file
+	}
 	for _, name := range private() {
 		if err := os.Unsetenv(name); err != nil {
 			return nil, err
@@ -163,7 +174,7 @@ func (c *Child) say(o Outcome) {
 
 // private names the variables that are meant for one process only.
 func private() []string {
-	return []string{godaemon.MARK_NAME, readyVar, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}
+	return []string{godaemon.MARK_NAME, readyVar, nameVar, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}
 }
 
 // Inheritable returns an environment without what was meant for this process

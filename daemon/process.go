@@ -96,16 +96,24 @@ func find(file *os.File) (*Process, error) {
 // The name is what everybody may see of a process, and what stays when the
 // program's file is replaced by a newer one.
 func sameProgram(pid int) error {
-	name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+	name, err := programName(strconv.Itoa(pid))
 	if err != nil {
 		return StrangerError{PID: pid}
 	}
-	own, err := os.ReadFile("/proc/self/comm")
-	if err != nil || !bytes.Equal(own, name) {
-		return StrangerError{PID: pid, Name: string(bytes.TrimSpace(name))}
+	own, err := programName("self")
+	if err != nil || own != name {
+		return StrangerError{PID: pid, Name: name}
 	}
 	return nil
 }
+
+func programName(process string) (string, error) {
+	name, err := os.ReadFile(commOf(process))
+	return string(bytes.TrimSpace(name)), err
+}
+
+// commOf returns the file that has the name of a process, its id or "self".
+func commOf(process string) string { return filepath.Join("/proc", process, "comm") }
 
 // hidden says that the process that holds the file is only not to be seen, as
 // where /proc shows users no more than what they may debug: see Conceal. Nobody

@@ -27,8 +27,8 @@ func checkCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "tell what plusmoin can see and do on every node, and what to fix",
-		Long: `Check reads the configuration, connects to every node and tells what plusmoin
-can see and do there. Where something is missing it prints the lines that mend
+		Long: `Read the configuration, connect to every node and tell what plusmoin can see and
+do there. Where something is missing it prints the lines that mend
 it, ready to paste. It writes nothing on the servers, and may be used while
 plusmoin runs.
 

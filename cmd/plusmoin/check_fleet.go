@@ -89,7 +89,7 @@ func (c check) unlisted(master postgres.Inspection) []postgres.Finding {
 func unlistedAt(address string, names []string) postgres.Finding {
 	from := cmp.Or(address, "this machine")
 	f := note("streams to a slave on %s that is no node of the configuration (application_name %s): "+
-		"plusmoin will not look at it", from, strings.Join(names, " or "))
+		"plusmoin will not look at it", from, strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), " or "))
 	f.Remedies = []postgres.Remedy{{
 		Where: "in nodes of the configuration, if it is to be watched, with its port",
 		Lines: []string{fmt.Sprintf(`{"host": %q, "port": 5432},`, cmp.Or(address, "localhost"))},

@@ -82,6 +82,8 @@ func TestSlavesOfOneAddressAreToldApartByName(t *testing.T) {
 		{"all listed", []postgres.Standby{{Application: "walreceiver", Client: "10.0.0.2"}}, []postgres.Inspection{node("s2", "", true)}, ""},
 		{"one of two", []postgres.Standby{{Application: "x", Client: "10.0.0.2"}, {Application: "y", Client: "10.0.0.2"}},
 			[]postgres.Inspection{node("s2", "y", true)}, "on 10.0.0.2 that is no node of the configuration (application_name x)"},
+		{"two of one name", []postgres.Standby{{Application: "walreceiver", Client: "10.0.0.9"}, {Application: "walreceiver", Client: "10.0.0.9"}},
+			nil, "(application_name walreceiver)"},
 		{"another address", []postgres.Standby{{Application: "x", Client: "10.0.0.9"}}, []postgres.Inspection{node("s2", "x", true)}, "10.0.0.9"},
 		{"perhaps the one that is down", []postgres.Standby{{Application: "x", Client: "10.0.0.3"}}, []postgres.Inspection{down}, ""},
 		{"a master is no slave", []postgres.Standby{{Application: "x", Client: "10.0.0.2"}}, []postgres.Inspection{node("s2", "x", false)}, "10.0.0.2"},

@@ -17,10 +17,10 @@ type options struct {
 }
 
 const about = `plusmoin watches PostgreSQL clusters in master/slave replication. It needs
-nothing on the servers but a role and a table that it makes itself. When a
-master or a slave goes down or comes up, or a cluster splits, it runs the
-commands that the configuration names, and at any time it shows all clusters in
-a status file.`
+nothing on the servers but a role, a database and a small table that it makes
+itself. When a master or a slave goes down or comes up, or a cluster splits, it
+runs the commands that the configuration names, and at any time it shows all
+clusters in a status file.`
 
 func newRoot() *cobra.Command {
 	var o options
@@ -61,7 +61,7 @@ func newRoot() *cobra.Command {
 	root.Use = "plusmoin [options] (" + strings.Join(names(commands), "|") + ")"
 	root.AddCommand(commands...)
 	root.AddCommand(completionCommand(), manCommand())
-	root.SetUsageTemplate(usageTemplate(append(commands, completionCommand())))
+	root.SetUsageTemplate(usageTemplate(append(commands, completionCommand(), manCommand())))
 	return root
 }
 

@@ -21,9 +21,10 @@ func demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "show all of it at work on throwaway servers",
-		Long: "demo starts a PostgreSQL master and two slaves on this machine, has plusmoin watch them,\n" +
-			"and shows what it tells while servers die, are promoted and return. It needs the programs\n" +
-			"of a PostgreSQL server, takes less than a minute and removes all it has made.",
+		Long: `Start a PostgreSQL master and two slaves on this machine, have plusmoin watch
+them, and show what it tells while servers die, are promoted and return. It
+needs the programs of a PostgreSQL server, takes less than a minute and removes
+all it has made.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			program, err := os.Executable()

@@ -22,19 +22,19 @@ func meaning(d cluster.Diagnosis) string {
 	case cluster.OK:
 		return "all is well"
 	case cluster.DeadMaster:
-		return "it does not answer and no slave hears from it; promote on this word and on no other"
+		return "the master does not answer and no slave hears from it; promote on this word and on no other"
 	case cluster.UnreachableMaster:
-		return "it does not answer here, but a slave hears from it: it lives, do not promote"
+		return "the master does not answer here, but a slave hears from it: it lives, do not promote"
 	case cluster.UnconfirmedMaster:
-		return "no slave hears from it, but one is silent: do not promote yet, this becomes another word within wal_receiver_timeout"
+		return "no slave hears from the master, but one is silent: do not promote yet, this becomes another word within wal_receiver_timeout"
 	case cluster.UnwritableMaster:
-		return "it answers, but cannot be written to: do not promote, see its reason"
+		return "the master answers, but cannot be written to: do not promote, see its reason"
 	case cluster.RefusingMaster:
-		return "its server lives but does not let plusmoin in: do not promote, see its reason"
+		return "the server of the master lives but does not let plusmoin in: do not promote, see its reason"
 	case cluster.DeadMasterAndSlaves:
-		return "neither it nor any slave answers: perhaps the network; do not promote"
+		return "neither the master nor any slave answers: perhaps the network; do not promote"
 	case cluster.NoMaster:
-		return "its last master is no longer configured: do not promote"
+		return "the last master is no longer configured: do not promote"
 	case cluster.MonitorIsolated:
 		return "all nodes stopped answering at once: the fault is probably here; do not promote"
 	case cluster.SplitOff:
@@ -47,20 +47,31 @@ func meaning(d cluster.Diagnosis) string {
 	return ""
 }
 
+// staleCopy is said of a cluster that left another one and whose master is in
+// trouble: there dead_master is no reason to promote.
+const staleCopy = "its data is stale or strange: promote nothing here"
+
 // verdict returns how bad the diagnosis of a cluster is, and what to say of it.
 func (r reading) verdict(c cluster.Cluster) (level int, text string) {
 	switch {
 	case !c.HasMaster && c.Diagnosis == "": // the Python plusmoin
 		return critical, title(c) + " has no master"
 	case !c.HasMaster:
-		return critical, fmt.Sprintf("%s has no master (%s)", title(c), c.Diagnosis)
+		return critical, fmt.Sprintf("%s%s has no master (%s)", title(c), r.splitOff(c, ", split off from cluster %d,"), c.Diagnosis)
 	case c.Diagnosis == cluster.OK || c.Diagnosis == "":
 		return healthy, ""
 	case c.Diagnosis == cluster.SplitBrain:
 		return critical, fmt.Sprintf("%s: %s", title(c), c.Diagnosis)
+	case c.Diagnosis == cluster.SplitOff:
+		return degraded, fmt.Sprintf("%s: %s%s", title(c), c.Diagnosis, r.splitOff(c, " from cluster %d"))
 	}
+	return degraded, fmt.Sprintf("%s%s: %s", title(c), r.splitOff(c, ", split off from cluster %d"), c.Diagnosis)
+}
+
+// splitOff names in a phrase the cluster that one was split from, "" if none.
+func (r reading) splitOff(c cluster.Cluster, phrase string) string {
 	if from := r.words[c.ID].SplitFrom; from != nil {
-		return degraded, fmt.Sprintf("%s: %s from cluster %d", title(c), c.Diagnosis, *from)
+		return fmt.Sprintf(phrase, *from)
 	}
-	return degraded, fmt.Sprintf("%s: %s", title(c), c.Diagnosis)
+	return ""
 }

@@ -136,6 +136,22 @@ func TestJudge(t *testing.T) {
 			findings: []string{"cluster 0: split_off from cluster 7"},
 		},
 		{
+			name: "split off, and without a master", level: critical,
+			change: func(d *reading) {
+				from, c := 7, &d.Clusters[0]
+				c.HasMaster, c.Master, c.Diagnosis, d.words = false, nil, cluster.DeadMaster, map[int]word{0: {SplitFrom: &from}}
+			},
+			findings: []string{"cluster 0, split off from cluster 7, has no master (dead_master)"},
+		},
+		{
+			name: "split off, and the master is suspect", level: degraded,
+			change: func(d *reading) {
+				from := 7
+				d.Clusters[0].Diagnosis, d.words = cluster.DeadMaster, map[int]word{0: {SplitFrom: &from}}
+			},
+			findings: []string{"cluster 0, split off from cluster 7: dead_master"},
+		},
+		{
 			name: "a master that answers, with a reason", level: degraded,
 			change: func(d *reading) {
 				d.Document.Nodes["db1:5432"] = cluster.Detail{State: cluster.Master, Reason: textOf(cluster.ReasonTooMany)}

@@ -15,8 +15,13 @@ import (
 
 func manCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:                   "man",
-		Short:                 "print the manual page",
+		Use:   "man",
+		Short: "print the manual page",
+		Long: `Print the manual page, to read or to install:
+
+  plusmoin man | man -l -
+  install -d /usr/local/share/man/man1
+  plusmoin man >/usr/local/share/man/man1/plusmoin.1`,
 		DisableFlagsInUseLine: true,
 		Hidden:                true,
 		Args:                  noArguments,
@@ -37,7 +42,7 @@ func writeManual(w io.Writer, root *cobra.Command) error {
 	p.synopsis(root.Use)
 	p.section("DESCRIPTION")
 	p.prose(root.Long)
-	p.prose("plusmoin promotes nothing. A script that does should act on the diagnosis dead_master and on no other.")
+	p.prose("plusmoin promotes nothing. A script that does should act on the diagnosis dead_master and on no other, and for a cluster that was split off (PLUSMOIN_SPLIT_FROM) do nothing.")
 	p.section("OPTIONS")
 	p.options(root.PersistentFlags())
 	p.section("COMMANDS")
@@ -151,6 +156,7 @@ func surroundings(p *page) {
 	p.section("FILES")
 	p.item("/etc/plusmoin/plusmoin.json", "The configuration; if it is missing, /etc/plusmoin/config.json.")
 	p.item(defaultStatusFile, "The state of all clusters and nodes (status_file).")
+	p.item(defaultStatusFile+".lock", "Who writes the status file: the lock of the plusmoin that runs.")
 	p.item("/var/run/plusmoin/plusmoin.pid", "The process id of the daemon, and its lock (pid_file).")
 	p.item("/var/log/plusmoin/plusmoin.log", "The log of the daemon (log_file).")
 	p.section("EXAMPLES")

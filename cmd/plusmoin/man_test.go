@@ -39,6 +39,26 @@ func TestManual(t *testing.T) {
 	}
 }
 
+// TestEveryHelpIsWhole has every command described in sentences that fit a
+// terminal, and listed.
+func TestEveryHelpIsWhole(t *testing.T) {
+	root := newRoot()
+	listed := root.UsageString()
+	for _, c := range root.Commands() {
+		if !strings.HasSuffix(strings.TrimSpace(c.Long), ".") && !strings.Contains(c.Long, "\n  ") {
+			t.Errorf("%s: its description is no sentence: %q", c.Name(), c.Long)
+		}
+		for line := range strings.Lines(c.Long) {
+			if len(line) > 81 {
+				t.Errorf("%s: a line of %d characters: %s", c.Name(), len(line)-1, line)
+			}
+		}
+		if !strings.Contains(listed, "\n  "+c.Name()+" ") {
+			t.Errorf("%s is not listed by plusmoin --help", c.Name())
+		}
+	}
+}
+
 // TestManualIsRightForMan has the page read by what shows it, as far as that is
 // installed.
 func TestManualIsRightForMan(t *testing.T) {

@@ -29,11 +29,12 @@ func reloadCommand(o *options) *cobra.Command {
 
 The file is checked first: with an error in it nothing is sent to the daemon.
 reload returns when the daemon has told by status_file what came of it, and
-names the keys that need a restart. It works for a plusmoin in the foreground too.
+names the keys that need a restart. It works for a plusmoin in the foreground
+too.
 
-With --log-only the daemon opens log_file anew and does nothing else, whatever is
-in the configuration: for logrotate. Where no daemon runs there is nothing to do,
-and the exit code is 0.`,
+With --log-only the daemon opens log_file anew and does nothing else, whatever
+is in the configuration: for logrotate. Where no daemon runs there is nothing to
+do, and the exit code is 0.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if logOnly {
 				return o.reopen(cmd, pidFile)

@@ -32,8 +32,12 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               prepare,
 		Condition: func(name string) (bool, error) {
-			if name == "root" {
+			switch name {
+			case "root":
 				return os.Geteuid() == 0, nil
+			case "installed": // here, and so has a status of its own
+				_, err := os.Stat(defaultStatusFile)
+				return err == nil, nil
 			}
 			return false, errors.New("unknown condition " + name)
 		},

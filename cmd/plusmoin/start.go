@@ -45,8 +45,8 @@ Only one plusmoin writes a status_file and runs triggers for it: with -x or not,
 a second one is refused.
 
 SIGHUP reloads the configuration and opens log_file anew, SIGUSR1 only opens
-log_file anew. SIGTERM and SIGINT end plusmoin; triggers that run are given three
-seconds more.`,
+log_file anew. SIGTERM and SIGINT end plusmoin; triggers that run are given
+three seconds more.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case o.foreground:

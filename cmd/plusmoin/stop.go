@@ -21,9 +21,9 @@ func stopCommand(o *options) *cobra.Command {
 		Long: `End the daemon and wait until it has ended.
 
 The daemon is the process that holds the lock on pid_file, whatever that file
-says, and runs as the user it should; nothing else is ever signalled. If pid_file
-was removed, it is the daemon that holds the lock of status_file. The exit code
-is 1 if there is none.`,
+says, and runs as the user it should; nothing else is ever signalled. If
+pid_file was removed, it is the daemon that holds the lock of status_file. The
+exit code is 1 if there is none.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			where := target{pidFile: pidFile}
 			if pidFile == "" {

@@ -96,11 +96,13 @@ func (v tableView) header(d status.Document) row {
 // verdictCell names a cluster and explains its diagnosis.
 func verdictCell(r reading, c cluster.Cluster) cell {
 	level, _ := r.verdict(c)
-	text := title(c) + ": " + string(c.Diagnosis)
-	if from := r.words[c.ID].SplitFrom; from != nil {
-		text += fmt.Sprintf(" from cluster %d", *from)
+	text, why := title(c)+": "+string(c.Diagnosis), meaning(c.Diagnosis)
+	if c.Diagnosis == cluster.SplitOff {
+		text += r.splitOff(c, " from cluster %d")
+	} else if split := r.splitOff(c, ", split off from cluster %d"); split != "" {
+		text, why = text+split, staleCopy
 	}
-	if why := meaning(c.Diagnosis); why != "" && c.Diagnosis != cluster.OK {
+	if why != "" && c.Diagnosis != cluster.OK {
 		text += " (" + why + ")"
 	}
 	return cell{text, [...]shade{green, yellow, red}[level]}

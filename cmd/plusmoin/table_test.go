@@ -53,11 +53,15 @@ func TestTableExplains(t *testing.T) {
 	d := sample()
 	data := []byte(`{"clusters": [
 		{"cluster_id": 0, "evidence": {"hears": [], "cut": ["a:1", "b:1", "c:1", "d:1", "e:1"], "silent": ["f:1"], "last_word": "FATAL:  shut\u001b[2J down"}},
-		{"cluster_id": 1, "split_from": 0}, {"cluster_id": 2, "split_from": "odd"}, 5]}`)
+		{"cluster_id": 1, "split_from": 0}, {"cluster_id": 2, "split_from": "odd"}, {"cluster_id": 3, "split_from": 0}, 5]}`)
 	lost := cluster.Entry{Host: "db2", Port: 5432, IsSlave: true, MasterName: "db9:5432"}
 	d.Clusters[0] = cluster.Cluster{Diagnosis: cluster.DeadMaster, Lost: []cluster.Entry{*d.Clusters[0].Master, lost}}
 	d.Clusters = append(d.Clusters, cluster.Cluster{ID: 1, HasMaster: true, Diagnosis: cluster.SplitOff,
 		Master: &cluster.Entry{Host: "db3", Port: 5432}, Lost: []cluster.Entry{{Host: "db4", Port: 5432, IsSlave: true, MasterName: "db9:5432"}}})
+	d.Clusters = append(d.Clusters, cluster.Cluster{ID: 3, Diagnosis: cluster.DeadMaster, Lost: []cluster.Entry{{Host: "db5", Port: 5432}}})
+	d.Clusterless = []cluster.Entry{{Host: "db6", Port: 5432}}
+	d.Nodes["db5:5432"] = cluster.Detail{State: cluster.Lost, Reason: textOf(cluster.ReasonOtherSystem)}
+	d.Nodes["db6:5432"] = cluster.Detail{State: cluster.Clusterless, Reason: textOf(cluster.ReasonAlias)}
 	lag, stamp := 75.25, 1.0
 	d.Nodes["db1:5432"] = cluster.Detail{State: cluster.Lost, Reason: textOf(cluster.ReasonRefused)}
 	d.Nodes["db2:5432"] = cluster.Detail{State: cluster.Lost, Reason: textOf(cluster.ReasonLag), Lag: &lag, ReplayPaused: cluster.Yes}
@@ -73,14 +77,18 @@ func TestTableExplains(t *testing.T) {
 	want := `OK: all is well
 plusmoin 1.0, running, round 7 in 2.5 ms, heartbeat 1 s, written 0.0s ago
 
-NODE        STATE   LAG    SINCE  FOR  REASON
-cluster 0: dead_master (it does not answer and no slave hears from it; promote on this word and on no other)
-  db1:5432  lost    -      -      -    refused
-  db2:5432  lost    75.2s  -      -    lag: it is too far behind and comes up at a lag of 60s (recover_sync_delay) or less; its replay is paused
+NODE        STATE        LAG    SINCE  FOR  REASON
+cluster 0: dead_master (the master does not answer and no slave hears from it; promote on this word and on no other)
+  db1:5432  lost         -      -      -    refused
+  db2:5432  lost         75.2s  -      -    lag: it is too far behind and comes up at a lag of 60s (recover_sync_delay) or less; its replay is paused
   hears it: none; cut off: a:1, b:1, c:1, d:1 and 1 more; silent: f:1; its last word: FATAL:  shut?[2J down
 cluster 1: split_off from cluster 0 (it was split from a cluster of the same system: its data is stale or strange, send nobody there)
-  db3:5432  master  -      -      -    commits wait for a synchronous standby that is not there (sync_blocked)
-  db4:5432  lost    -      -      -    unproven: its heartbeat row is one of db9:5432; waits until it has replayed a new beat of db3:5432
+  db3:5432  master       -      -      -    commits wait for a synchronous standby that is not there (sync_blocked)
+  db4:5432  lost         -      -      -    unproven: its heartbeat row is one of db9:5432; waits until it has replayed a new beat of db3:5432
+cluster 3: dead_master, split off from cluster 0 (its data is stale or strange: promote nothing here)
+  db5:5432  lost         -      -      -    other_system: its data is not of this cluster's system: it was initialised anew, or is of another cluster
+no cluster
+  db6:5432  clusterless  -      -      -    alias: it is a master that is known by another name already: take one of the two out of nodes
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)

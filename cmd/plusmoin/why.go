@@ -22,6 +22,10 @@ func why(r reading, c cluster.Cluster, e cluster.Entry) string {
 		parts = append(parts, lagging(r, e, d))
 	case d.Reason != nil && *d.Reason == cluster.ReasonUnproven:
 		parts = append(parts, unproven(c, e, d))
+	case d.Reason != nil && *d.Reason == cluster.ReasonAlias:
+		parts = append(parts, "it is a master that is known by another name already: take one of the two out of nodes")
+	case d.Reason != nil && *d.Reason == cluster.ReasonOtherSystem:
+		parts = append(parts, "its data is not of this cluster's system: it was initialised anew, or is of another cluster")
 	}
 	text := strings.Join(parts, ": ")
 	if d.State == cluster.Master && d.SyncBlocked == cluster.Yes {
