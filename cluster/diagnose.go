@@ -14,10 +14,10 @@ type verdict struct {
 
 // tally counts the members of one cluster other than its master, or its last.
 type tally struct {
-	others, inSync            int
-	answering                 int // with whatever word of a server
-	hearing, cut, silent      []int
-	silentAnswers             bool // one of silent answers
+	others, inSync       int
+	answering            int // with whatever word of a server
+	hearing, cut, silent []int
+	silentAnswers        bool // one of silent answers
 }
 
 // diagnose says one word of every cluster.

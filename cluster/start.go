@@ -67,9 +67,10 @@ func (t *roundDraft) finishLook() {
 }
 
 // correct lets rows that are newer than what a state file remembers of a cluster
-// have their way: the master wrote on, or another took its place.
+// have their way: the master wrote on, or another took its place. Those of a
+// master that the remembered one was promoted away from are somebody else's.
 func (t *roundDraft) correct(c *clusterState, k *claim) {
-	if k.newest <= c.ref.Stamp {
+	if k.newest <= c.ref.Stamp || t.isLeftBehind(k.owner, c) {
 		return
 	}
 	c.ref = Row{Cluster: c.id, Master: k.owner, Stamp: k.newest}
@@ -83,6 +84,17 @@ func (t *roundDraft) correct(c *clusterState, k *claim) {
 	}
 	c.last, c.server, c.rebuilt = k.owner, identity{}, true
 	c.addToLine(k.owner)
+}
+
+// isLeftBehind reports whether a node and a cluster's master both are masters,
+// and the node is on a lower timeline.
+func (t *roundDraft) isLeftBehind(name string, c *clusterState) bool {
+	i := t.at(name)
+	if i == none || c.master == none || i == c.master {
+		return false
+	}
+	n, m := &t.nodes[i], &t.nodes[c.master]
+	return n.known && m.known && !n.slave && !m.slave && n.facts.Timeline != 0 && n.facts.Timeline < m.facts.Timeline
 }
 
 // planClaims carries out the claims and returns the masters that are not to
