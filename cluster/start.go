@@ -225,10 +225,11 @@ func (t *roundDraft) waitsForNodes() bool {
 }
 
 // placeUnproven lets a slave that has not shown whom it follows join as lost
-// the cluster that its row speaks of, if it speaks of one.
+// the cluster that its row speaks of, if it speaks of one. One that had no place
+// before a restart goes on without.
 func (t *roundDraft) placeUnproven(i int) {
 	n := &t.nodes[i]
-	if n.member() || !n.known || !n.slave {
+	if n.member() || !n.known || !n.slave || t.start.restored[n.name] {
 		return
 	}
 	if c := t.find(t.home(n)); c != nil {
