@@ -74,11 +74,15 @@ func (t *roundDraft) keeper(id int, claims []claim) int {
 }
 
 // isClaim reports whether a node's row says that there was a cluster. Of a node
-// whose place a state file tells it says nothing but of the clusters that file has.
+// whose place a state file tells it says nothing but of that file's clusters of its own
+// system.
 func (t *roundDraft) isClaim(n *nodeState) bool {
 	row := n.row
-	if _, told := t.start.restored[n.name]; told && row != nil && t.find(row.Cluster) == nil {
-		return false
+	if _, told := t.start.restored[n.name]; told && row != nil {
+		c := t.find(row.Cluster)
+		if c == nil || c.system != 0 && n.facts.SystemID != 0 && n.facts.SystemID != c.system {
+			return false
+		}
 	}
 	return row != nil && row.Cluster != NoCluster && row.Master != "" && row.Master != "-" && !t.farAhead(row)
 }

@@ -138,10 +138,11 @@ func (s *script) keepState(args []string) error {
 	return nil
 }
 
-// barring are the words a server may have for letting nobody in.
+// barring are the words a server may have for answering no look.
 var barring = []cluster.Reason{
 	cluster.ReasonAuth, cluster.ReasonTooMany, cluster.ReasonTLS, cluster.ReasonMisconfigured,
 	cluster.ReasonStartingUp, cluster.ReasonShuttingDown, cluster.ReasonNotAccepting,
+	cluster.ReasonUnwritable, cluster.ReasonBadAnswer, cluster.ReasonResources,
 }
 
 // refuse reads "m1 s1", whose next beats are refused, or "m1 auth": the server

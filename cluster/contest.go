@@ -104,7 +104,7 @@ func (t *roundDraft) judgeRivals(c *clusterState, k *contest, outsiders []int) {
 // a member is known to be that server it is only an alias.
 func (t *roundDraft) mayReturn(i int, c *clusterState) bool {
 	n := &t.nodes[i]
-	if !c.hasInLine(n.name) && !n.sameServer(c) {
+	if !c.hasInLine(n.name) && !n.sameServer(c) && !t.renamed(n, c) {
 		return false
 	}
 	id := n.identity()
@@ -114,6 +114,15 @@ func (t *roundDraft) mayReturn(i int, c *clusterState) bool {
 		}
 	}
 	return true
+}
+
+// renamed reports whether a node is a cluster's last master under another name,
+// though it was not running when that was given: the old name is configured no
+// more, and the node carries the newest beat that was written by it.
+func (t *roundDraft) renamed(n *nodeState, c *clusterState) bool {
+	row := n.sight.Row
+	return t.at(c.last) == none && row != nil && row.Cluster == c.id && row.Master == c.last &&
+		row.Stamp >= c.ref.Stamp && c.system != 0 && n.facts.SystemID == c.system
 }
 
 // exchanged reports whether what answers as the cluster's master is another

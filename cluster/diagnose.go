@@ -14,9 +14,10 @@ type verdict struct {
 
 // tally counts the members of one cluster other than its master, or its last.
 type tally struct {
-	others, inSync, answering int
-	hearing, cut, silent      []int
-	silentAnswers             bool // one of silent answers
+	others, inSync       int
+	answering            int // with whatever word of a server
+	hearing, cut, silent []int
+	silentAnswers        bool // one of silent answers
 }
 
 // diagnose says one word of every cluster.
@@ -54,15 +55,24 @@ func (t *roundDraft) inTrouble(c *clusterState) bool {
 // wordInTrouble says what is known of a master that is gone or suspect.
 func (t *roundDraft) wordInTrouble(c *clusterState, y tally) Diagnosis {
 	last := t.at(c.last)
-	switch {
-	case last == none:
+	if last == none {
 		return NoMaster
-	case t.masterAnswers(c):
+	}
+	said := NoReason
+	if t.nodes[last].cluster == c.id {
+		said = t.nodes[last].trouble.reason
+	}
+	switch {
+	case t.masterAnswers(c), said == ReasonUnwritable:
 		return UnwritableMaster
-	case t.nodes[last].cluster == c.id && t.nodes[last].trouble.reason.letsNotIn():
+	case said.letsNotIn():
 		return RefusingMaster
 	case len(y.hearing) > 0:
 		return UnreachableMaster
+	case said == ReasonBadAnswer && len(y.cut) == 0: // with its slaves cut it may be a proxy that speaks
+		return RefusingMaster
+	case said == ReasonResources && len(y.cut) == 0: // they may be the monitor's own
+		return UnconfirmedMaster
 	case y.others > 0 && y.answering == 0:
 		return DeadMasterAndSlaves
 	case len(y.silent) > 0 && (len(y.cut) == 0 || y.silentAnswers):
@@ -96,7 +106,7 @@ func (t *roundDraft) count() map[int]tally {
 		if n.place == Slave {
 			y.inSync++
 		}
-		if n.answers() {
+		if n.answers() || n.failing && n.trouble.reason.fromServer() {
 			y.answering++
 		}
 		switch t.testify(n, c, known) {

@@ -79,7 +79,7 @@ func (t *roundDraft) leave(i int) {
 		c.master = none
 	}
 	t.put(i, Clusterless, NoCluster)
-	n.tries, n.splitFrom = 0, NoCluster
+	n.tries, n.splitFrom, n.witness = 0, NoCluster, witness{}
 }
 
 // splitOff takes a second, stale or strange master out of its cluster.

@@ -75,11 +75,15 @@ func (r Reason) letsNotIn() bool {
 	return false
 }
 
+// fromServer reports whether a failure for this reason was a word of a server,
+// which lives then.
+func (r Reason) fromServer() bool {
+	return r.letsNotIn() || r == ReasonBadAnswer || r == ReasonUnwritable
+}
+
 // fromHost reports whether a failure for this reason was an answer of the host:
 // a word of its server, or its refusal to connect. So the way there is open.
-func (r Reason) fromHost() bool {
-	return r.letsNotIn() || r == ReasonRefused || r == ReasonBadAnswer || r == ReasonUnwritable
-}
+func (r Reason) fromHost() bool { return r.fromServer() || r == ReasonRefused }
 
 // BeatVerdict is how sending a beat ended.
 type BeatVerdict uint8

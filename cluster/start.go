@@ -67,10 +67,11 @@ func (t *roundDraft) finishLook() {
 }
 
 // correct lets rows that are newer than what a state file remembers of a cluster
-// have their way: the master wrote on, or another took its place. What a second
-// writer wrote does not.
+// have their way: the master wrote on, or another took its place. Those of a
+// master that the remembered one was promoted away from are somebody else's, as
+// are those of a second writer.
 func (t *roundDraft) correct(c *clusterState, k *claim) {
-	if k.newest <= c.ref.Stamp || c.like(&Row{Cluster: c.id, Master: k.owner}) {
+	if k.newest <= c.ref.Stamp || c.like(&Row{Cluster: c.id, Master: k.owner}) || t.isLeftBehind(k.owner, c) {
 		return
 	}
 	c.ref = Row{Cluster: c.id, Master: k.owner, Stamp: k.newest}
@@ -99,6 +100,17 @@ func (t *roundDraft) learn(n *nodeState) {
 		c.memory.thinned = max(c.memory.thinned, row.Stamp)
 		n.origin = t.recognise(row)
 	}
+}
+
+// isLeftBehind reports whether a node and a cluster's master both are masters,
+// and the node is on a lower timeline.
+func (t *roundDraft) isLeftBehind(name string, c *clusterState) bool {
+	i := t.at(name)
+	if i == none || c.master == none || i == c.master {
+		return false
+	}
+	n, m := &t.nodes[i], &t.nodes[c.master]
+	return n.known && m.known && !n.slave && !m.slave && n.facts.Timeline != 0 && n.facts.Timeline < m.facts.Timeline
 }
 
 // planClaims carries out the claims and returns the masters that are not to

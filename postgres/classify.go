@@ -110,8 +110,8 @@ func meanings(code string) (meaning, bool) {
 		return meaning{cluster.ReasonMisconfigured, "if it is for want of a replica identity: ALTER TABLE heartbeat REPLICA IDENTITY FULL"}, true
 	case "55P03":
 		return meaning{cluster.ReasonUnwritable, "something holds a lock on table heartbeat"}, true
-	case "57014":
-		return meaning{cluster.ReasonTimeout, ""}, true
+	case "57014": // by its statement_timeout, or cancelled there: not silence
+		return meaning{cluster.ReasonResources, ""}, true
 	case "57P01", "57P02", "57P05":
 		return meaning{cluster.ReasonDisconnected, ""}, true
 	}

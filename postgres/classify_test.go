@@ -40,7 +40,7 @@ func TestClassify(t *testing.T) {
 		{said("53200", "out of memory"), cluster.ReasonResources},
 		{said("25006", "cannot execute UPDATE in a read-only transaction"), cluster.ReasonUnwritable},
 		{said("55P03", "canceling statement due to lock timeout"), cluster.ReasonUnwritable},
-		{said("57014", "canceling statement due to statement timeout"), cluster.ReasonTimeout},
+		{said("57014", "canceling statement due to statement timeout"), cluster.ReasonResources},
 		{said("28P01", "password authentication failed"), cluster.ReasonAuth},
 		{said("28000", "no pg_hba.conf entry"), cluster.ReasonAuth},
 		{said("3D000", "database does not exist"), cluster.ReasonMisconfigured},
