@@ -14,10 +14,13 @@ import (
 // the rules alone.
 type history struct {
 	faults []string
-	slack  time.Duration           // by how much a judgement about time may be off
-	lastID int64                   // of events, over all runs
-	rounds int                     // judged so far
-	lines  map[int]map[string]bool // of each cluster, over all runs that a state file connects
+	slack  time.Duration // by how much a judgement about time may be off
+	lastID int64         // of events, over all runs
+	rounds int           // judged so far
+
+	// These hold over all runs that a state file connects.
+	lines   map[int]map[string]bool // of each cluster
+	servers map[int]string          // the server that took its last beat, "" if not known
 
 	run
 }
@@ -34,7 +37,6 @@ type run struct {
 	existed   map[int]bool            // clusters that were seen in a snapshot
 	foreign   map[int]map[string]bool // "id name" of rows of others seen on a cluster's master
 	refused   map[cluster.Node]bool   // candidates whose last beat was not confirmed
-	servers   map[int]string          // the server that took each cluster's last beat, "" if not known
 	changed   map[int]time.Duration   // when each cluster last changed
 	fails     map[cluster.Node]*failing
 	good      map[cluster.Node]time.Duration // first good round after the last failure
@@ -70,7 +72,7 @@ func newRun() run {
 	return run{
 		clocks: map[int]*beatClock{}, confirmed: map[int][]sentBeat{}, masters: map[int][]cluster.Node{}, claims: map[int]map[string]bool{},
 		ids: map[int]cluster.Node{}, existed: map[int]bool{}, foreign: map[int]map[string]bool{},
-		changed: map[int]time.Duration{}, servers: map[int]string{}, refused: map[cluster.Node]bool{},
+		changed: map[int]time.Duration{}, refused: map[cluster.Node]bool{},
 		fails: map[cluster.Node]*failing{}, good: map[cluster.Node]time.Duration{},
 		surelyGood: map[cluster.Node]time.Duration{},
 	}
@@ -85,7 +87,7 @@ func (h *history) watch(r round) {
 	if r.first {
 		h.run = newRun()
 		if !r.restored {
-			h.lines = map[int]map[string]bool{}
+			h.lines, h.servers = map[int]map[string]bool{}, map[int]string{}
 		}
 	}
 	h.judgeShape(r)
