@@ -79,6 +79,8 @@ var settings = map[string]func(*script, []string) error{
 	"rebuild":   (*script).rebuild,
 	"clone":     (*script).clone,
 	"point":     (*script).point,
+	"pose":      (*script).pose,
+	"label":     (*script).label,
 	"delay":     (*script).delay,
 	"write":     (*script).write,
 	"writer":    (*script).writer,
@@ -216,6 +218,27 @@ func (s *script) clone(args []string) error {
 		s.world.clone(a, b)
 	}
 	return err
+}
+
+// pose lets a server say that it is another one: "x as m1".
+func (s *script) pose(args []string) error {
+	a, b, err := s.two(args)
+	if err == nil {
+		a.poses = b
+	}
+	return err
+}
+
+// label gives nodes a cluster_name: "m1 s1 production". It holds from the next on
+// or reload.
+func (s *script) label(args []string) error {
+	if len(args) < 2 {
+		return fmt.Errorf("wants nodes and a label")
+	}
+	for _, name := range args[:len(args)-1] {
+		s.monitor.labels[name] = args[len(args)-1]
+	}
+	return nil
 }
 
 // point lets a name, "vip", mean a server, "s1", from now on.

@@ -23,6 +23,7 @@ type monitor struct {
 	limits limits
 	own    map[string]limits // max and recover of single nodes
 	nodes  []string          // configured names, in order
+	labels map[string]string // cluster_name of nodes
 
 	on            bool
 	state         cluster.State
@@ -65,7 +66,7 @@ type round struct {
 
 func newMonitor(w *world) *monitor {
 	return &monitor{
-		world: w, limits: defaultLimits(), own: map[string]limits{},
+		world: w, limits: defaultLimits(), own: map[string]limits{}, labels: map[string]string{},
 		missed: map[string]cluster.Sighting{}, verdict: map[string]cluster.BeatVerdict{},
 		told: func(time.Duration, []cluster.Event) {},
 	}
@@ -94,7 +95,7 @@ func (m *monitor) moment() cluster.Moment {
 func (m *monitor) configured() cluster.Config {
 	c := cluster.Config{FailInterval: m.limits.fail, MaxSyncDelay: m.limits.max}
 	for _, name := range m.nodes {
-		n := cluster.NodeConfig{Node: node(name), MaxSyncDelay: m.limits.max, RecoverSyncDelay: m.limits.recover}
+		n := cluster.NodeConfig{Node: node(name), ClusterName: m.labels[name], MaxSyncDelay: m.limits.max, RecoverSyncDelay: m.limits.recover}
 		if own, ok := m.own[name]; ok {
 			n.MaxSyncDelay, n.RecoverSyncDelay, n.OwnLimit = own.max, own.recover, true
 		}

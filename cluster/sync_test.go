@@ -99,7 +99,7 @@ func (h *history) judgeMasterUp(r round, id int, n cluster.Node) {
 		h.fault(r, "master_up %v without a confirmed beat", n)
 	}
 	last, ok := h.lastMaster(r, id)
-	if ok && last == n && h.sameServer(r, id, n) {
+	if ok && last == n && (h.sameServer(r, id, n) || h.copiedAnew(r, n)) {
 		return // whatever became of its table
 	}
 	row := r.seen[n].Row
@@ -143,6 +143,18 @@ func identity(seen cluster.Sighting) string {
 func (h *history) sameServer(r round, id int, n cluster.Node) bool {
 	now := identity(r.seen[n])
 	return now != "" && now == h.servers[id]
+}
+
+// copiedAnew reports whether a node with a label shows the row of a cluster whose
+// master has another.
+func (h *history) copiedAnew(r round, n cluster.Node) bool {
+	labels := map[string]string{}
+	for _, c := range r.config.Nodes {
+		labels[c.Node.String()] = c.ClusterName
+	}
+	row := r.seen[n].Row
+	mine := labels[n.String()]
+	return row != nil && mine != "" && labels[row.Master] != "" && labels[row.Master] != mine
 }
 
 // reference is the newest beat of a cluster confirmed in an earlier round.

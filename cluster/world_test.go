@@ -53,6 +53,7 @@ type server struct {
 	blind    bool           // nor anything else
 	barred   cluster.Reason // why it lets no monitor in, "" if it does
 	backup   *entry
+	poses    *server // whose identity it shows as its own
 }
 
 // entry is one step of a write-ahead log and all that went before it. Two
@@ -276,6 +277,9 @@ func (s *server) facts() cluster.Facts {
 		SystemID: s.system, ServerVersion: 150018, Started: s.started,
 		ServerAddr: node(s.name).Host, ServerPort: node(s.name).Port,
 		Timeline: s.head.timeline, LSN: cluster.LSN(s.head.n),
+	}
+	if o := s.poses; o != nil {
+		f.SystemID, f.Started, f.ServerPort = o.system, o.started, node(o.name).Port
 	}
 	if !s.slave {
 		f.SyncBlocked = cluster.No
