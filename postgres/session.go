@@ -111,17 +111,7 @@ func (s *session) beatSQL(sql string) string {
 func (s *session) setRole(sql string) {
 	s.roles++
 	s.roleSQL = sql
-	s.role = s.statement("plusmoin_role_"+strconv.Itoa(s.roles), ownRole(sql))
-}
-
-// ownRole returns the statement that is sent for the one configured: our own
-// default asks the server itself, whatever the role's search_path would find
-// first. Any other is sent as it stands.
-func ownRole(sql string) string {
-	if sql == "SELECT pg_is_in_recovery()" {
-		return "SELECT pg_catalog.pg_is_in_recovery()"
-	}
-	return sql
+	s.role = s.statement("plusmoin_role_"+strconv.Itoa(s.roles), sql)
 }
 
 // begin opens an exchange that must end by deadline. The deadline is set on the

@@ -103,19 +103,3 @@ func TestMasterWrittenAnotherWayWhileItIsDownKeepsItsCluster(t *testing.T) {
 	w.Shows("0: m again > s1")
 	w.stop()
 }
-
-// A function of the same name stands first in the role's search_path.
-func TestFunctionInTheSearchPathDeceivesNobody(t *testing.T) {
-	t.Parallel()
-	servers := cast(t, pglab.New(t), "m", "s1")
-	query(t, servers[0], `CREATE SCHEMA other; GRANT USAGE ON SCHEMA other TO plusmoin;
-CREATE FUNCTION other.pg_is_in_recovery() RETURNS bool LANGUAGE sql AS 'SELECT true';
-ALTER ROLE plusmoin SET search_path = other, pg_catalog, public`)
-	must(t, servers[1].CatchUp(t.Context()))
-	w := newWatch(t, nil, nodesOf(servers...)...)
-	w.start()
-	w.Expect("plusmoin_up 0")
-	w.Quiet(4)
-	w.Shows("0: m > s1")
-	w.stop()
-}
