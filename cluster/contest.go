@@ -37,7 +37,8 @@ func (t *roundDraft) planContests() {
 }
 
 // masters returns, by cluster, the members that answer as master and are not its
-// master, and those who belong to no cluster and whose row carries its id.
+// master, and those who belong to no cluster and whose row carries its id, or who
+// were its master under a label that is theirs still.
 func (t *roundDraft) masters() (members, outsiders map[int][]int) {
 	members, outsiders = map[int][]int{}, map[int][]int{}
 	for i := range t.nodes {
@@ -47,9 +48,26 @@ func (t *roundDraft) masters() (members, outsiders map[int][]int) {
 			members[n.cluster] = append(members[n.cluster], i)
 		case n.row != nil && n.row.Cluster != NoCluster:
 			outsiders[n.row.Cluster] = append(outsiders[n.row.Cluster], i)
+			if c := t.labelled(n); c != nil && c.id != n.row.Cluster {
+				outsiders[c.id] = append(outsiders[c.id], i)
+			}
 		}
 	}
 	return members, outsiders
+}
+
+// labelled returns the cluster without a master whose label a node has and whose
+// last master it was, nil if there is none.
+func (t *roundDraft) labelled(n *nodeState) *clusterState {
+	if n.ClusterName == "" {
+		return nil
+	}
+	for i := range t.clusters {
+		if c := &t.clusters[i]; c.master == none && c.last == n.name && c.label == n.ClusterName {
+			return c
+		}
+	}
+	return nil
 }
 
 // contestOf lets a master go that was exchanged behind its name.
