@@ -55,7 +55,8 @@ type Sighting struct {
 	Reason Reason
 	Error  string // the same for people, without passwords
 	// Slave is the answer of is_slave_statement. It and what follows mean
-	// something only if the node answered.
+	// something only if the node answered; of one that failed because its server
+	// refused role or row, Facts still say which server that is.
 	Slave bool
 	Row   *Row // nil: answered, but there is no table or no row
 	Facts Facts
