@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS = -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
 
-.PHONY: build demo test vet lint unit functional bench soak zoo fuzz clean
+.PHONY: build demo test vet lint unit functional bench soak zoo histories fuzz clean
 
 build: ## bin/plusmoin, a static binary
 	@scripts/need go
@@ -51,6 +51,11 @@ ZOO ?= 10m
 zoo: ## hostile servers beside a healthy pair for ZOO; make test does it for seconds
 	@scripts/need go postgresql
 	ZOO=$(ZOO) $(GO) test -run TestZoo -v -count 1 -timeout 0 ./zoo
+
+HISTORIES ?= 10000
+histories: ## HISTORIES random histories of the core, with restarts at any round
+	@scripts/need go
+	$(GO) test -run 'Restarts$$|Histories$$' -rapid.checks=$(HISTORIES) -timeout 0 ./cluster
 
 fuzz: ## FUZZTIME for each target
 	@scripts/need go

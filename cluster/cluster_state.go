@@ -116,9 +116,11 @@ func (c *clusterState) note(row *Row, now time.Duration) {
 	c.foreign = kept[max(0, len(kept)-foreignKept):]
 }
 
-// isReference reports whether the row is the reference, to the letter.
+// isReference reports whether the row is the reference, to the letter, or as far
+// as its whole seconds tell.
 func (c *clusterState) isReference(row *Row) bool {
-	return row.Cluster == c.ref.Cluster && row.Master == c.ref.Master && row.Stamp == c.ref.Stamp
+	same := row.Stamp == c.ref.Stamp || row.Coarse && row.Stamp.Seconds() == c.ref.Stamp.Seconds()
+	return row.Cluster == c.ref.Cluster && row.Master == c.ref.Master && same
 }
 
 // otherLabel reports whether a node is labelled as one of another cluster. Where

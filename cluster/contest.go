@@ -163,18 +163,18 @@ func (t *roundDraft) exchanged(n *nodeState, c *clusterState) bool {
 	case row == nil:
 		return c.system == 0 || n.facts.SystemID == 0
 	case n.origin.ours:
-		return n.showsBeatOfAnother(c) || row.Stamp < c.ref.Stamp
+		return n.showsBeatOfAnother(c) || row.latest() < c.ref.Stamp
 	case c.like(row):
 		return false
 	}
-	return row.Stamp < min(t.base, c.ref.Stamp)
+	return row.latest() < min(t.base, c.ref.Stamp)
 }
 
 // upgraded reports whether a server of another system carries the cluster's
 // newest beat under the name that wrote it, as pg_upgrade leaves it.
 func (t *roundDraft) upgraded(n *nodeState, c *clusterState) bool {
 	row := n.sight.Row
-	return row != nil && n.name == c.last && n.showsBeatOf(c) && row.Master == n.name && row.Stamp >= c.ref.Stamp
+	return row != nil && n.name == c.last && n.showsBeatOf(c) && row.Master == n.name && row.latest() >= c.ref.Stamp
 }
 
 // copiedAnew reports whether a cluster's last master shows the row of a cluster
@@ -242,7 +242,7 @@ func (t *roundDraft) newEnough(n *nodeState, c *clusterState) bool {
 	case n.name != c.last:
 		return n.showsBeatOf(c) && row.Stamp > c.ref.Stamp
 	}
-	return row.Stamp >= c.ref.Stamp || c.like(row)
+	return row.latest() >= c.ref.Stamp || c.like(row)
 }
 
 // lacksTooMuch reports whether a candidate lacks more than its limit allows while

@@ -12,7 +12,8 @@ func (t *roundDraft) lagOf(i int, c *clusterState) (time.Duration, bool) {
 	if row == nil || !n.answers() || c.ref.Stamp == 0 {
 		return 0, false
 	}
-	if !n.origin.ours && (row.Stamp >= t.base || c.like(row)) {
+	known := n.origin.ours && row.Stamp >= c.memory.anchor.stamp
+	if !n.origin.ours && row.Stamp >= t.base || !known && c.like(row) {
 		return 0, false
 	}
 	if !c.memory.confirmedAny() {
@@ -29,7 +30,7 @@ func (t *roundDraft) lagOf(i int, c *clusterState) (time.Duration, bool) {
 // Only of one rebuilt at start, and of who wants to be its master, is it the
 // difference of stamps: that of others may be time in which no beat was confirmed.
 func (c *clusterState) lagByStamps(n *nodeState) (time.Duration, bool) {
-	lag := max(0, c.ref.Stamp.Sub(n.sight.Row.Stamp))
+	lag := max(0, c.ref.Stamp.Sub(n.sight.Row.latest()))
 	return lag, lag == 0 || c.rebuilt || n.answersMaster()
 }
 

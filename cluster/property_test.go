@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,10 +20,7 @@ import (
 //
 // A longer run: go test ./cluster -run Histories -rapid.checks=10000
 func TestHistories(t *testing.T) {
-	// What fails is printed as a script, with a seed: no file is wanted.
-	if err := flag.Set("rapid.nofailfile", "true"); err != nil {
-		t.Fatal(err)
-	}
+	setRapid(t)
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLife(t)
 		l.act("on")
@@ -33,6 +31,21 @@ func TestHistories(t *testing.T) {
 		l.mustBeSettled()
 		l.mustSurviveRestart()
 	})
+}
+
+// setRapid lets what fails be printed as a script, with a seed, and no file be
+// written. RAPID_SEED makes a run repeatable; without it each run is another.
+func setRapid(t *testing.T) {
+	t.Helper()
+	flags := map[string]string{"rapid.nofailfile": "true"}
+	if seed := os.Getenv("RAPID_SEED"); seed != "" {
+		flags["rapid.seed"] = seed
+	}
+	for name, value := range flags {
+		if err := flag.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // life is a random history as it is lived.

@@ -1,7 +1,6 @@
 package cluster_test
 
 import (
-	"flag"
 	"maps"
 	"slices"
 	"strings"
@@ -19,9 +18,7 @@ import (
 //
 // A longer run: go test ./cluster -run Restarts -rapid.checks=10000
 func TestRestarts(t *testing.T) {
-	if err := flag.Set("rapid.nofailfile", "true"); err != nil {
-		t.Fatal(err)
-	}
+	setRapid(t)
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLife(t)
 		l.act("on")

@@ -55,3 +55,12 @@ type Row struct {
 	// column tstamp_us, or the column is null.
 	Coarse bool
 }
+
+// latest returns the latest stamp that the row can have: one that gave only whole
+// seconds stands for the last beat of its second.
+func (r *Row) latest() Stamp {
+	if r.Coarse {
+		return r.Stamp + 999_999
+	}
+	return r.Stamp
+}

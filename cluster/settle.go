@@ -45,7 +45,11 @@ func (t *roundDraft) spotForeign() {
 		}
 		n := &t.nodes[c.master]
 		row := n.sight.Row
-		if n.answersMaster() && row != nil && !n.showsBeatOf(c) && c.ref.Master == n.name && c.memory.confirmedAny() {
+		if !n.answersMaster() || row == nil || c.ref.Master != n.name || !c.memory.confirmedAny() {
+			continue
+		}
+		// A beat from before a restart is no more the last one than a stranger's.
+		if !n.showsBeatOf(c) || row.Stamp < c.memory.anchor.stamp {
 			c.note(row, t.look)
 		}
 	}
@@ -175,7 +179,7 @@ func (t *roundDraft) demote(c *clusterState) {
 	t.tellMaster(MasterDown, c.id, i, c.last)
 	c.master = none
 	t.put(i, Lost, c.id)
-	if row := n.sight.Row; n.follows(c) && row.Master == n.name && row.Stamp >= c.ref.Stamp {
+	if row := n.sight.Row; n.follows(c) && row.Master == n.name && row.latest() >= c.ref.Stamp {
 		t.put(i, Slave, c.id)
 		t.tell(SlaveUp, c.id, i)
 	}
