@@ -76,7 +76,7 @@ func TestNotListedInEveryLanguage(t *testing.T) {
 	files, err := filepath.Glob("/usr/share/locale/*/LC_MESSAGES/postgres-*.mo")
 	must(t, err)
 	if len(files) == 0 {
-		t.Skip("no catalogs of messages are installed")
+		t.Skip("NOT CHECKED: no catalogs of messages are installed")
 	}
 	checked := 0
 	for _, file := range files {
